@@ -1,0 +1,112 @@
+// The port: where events are kept. A backend is one file that implements Log and passes test/suites/log.suite.ts.
+// Only one thing is atomic: an append to one log. Nothing ever needs two logs to change together.
+import type { Entry, SlabBatch, State } from './batch.ts'
+import { type Event, isTerminal, type Json } from './event.ts'
+
+/** Which log: the events of a run, what a run is told, or which runs exist. */
+export type Key = `run/${string}` | `inbox/${string}` | `direct/${string}` | `feed/${string}`
+
+export const runKey = (run: string): Key => `run/${run}`
+export const inboxKey = (run: string): Key => `inbox/${run}`
+export const tenantFeed = (tenant: string): Key => `feed/tenant/${tenant}`
+/** The tenant is encoded, so that no tenant's name can reach into another's threads. */
+export const threadFeed = (tenant: string, thread: string): Key => `feed/thread/${encodeURIComponent(tenant)}/${thread}`
+
+export type Status = 'accepted' | 'running' | 'completed' | 'failed' | 'cancelled'
+
+/** The small record of a run, changed in the same step as its log. Times are ms since the epoch. */
+export interface Head {
+  readonly run_id: string
+  readonly status: Status
+  readonly agent: string
+  readonly framework: string
+  readonly tenant: string
+  readonly thread_id?: string
+  readonly user_id?: string
+  readonly input: Json
+  /** Hash of the input, so that a repeated idempotency key can be told from a different request. */
+  readonly input_hash?: string
+  readonly idempotency_key?: string
+  readonly labels?: Record<string, string>
+  /** Events of earlier runs of the thread: `thread_base + sequence` numbers a whole thread densely. */
+  readonly thread_base?: number
+  /** The process that executes the run: its only appender. */
+  readonly owner: string
+  readonly created_at: number
+  readonly started_at?: number
+  readonly cancel_requested_at?: number
+  readonly completed_at?: number
+  /** Oldest kept and newest sequence; kept by the backend. */
+  readonly first: number
+  readonly last: number
+  /** Bytes of the kept events; kept by the backend. */
+  readonly bytes: number
+}
+
+/** What creates a run: the head without what the backend counts itself. */
+export type NewHead = Omit<Head, 'first' | 'last' | 'bytes'>
+/** What an append changes in the head of a run that exists. */
+export type HeadChange = Partial<Omit<NewHead, 'run_id'>>
+
+export function creates(head: NewHead | HeadChange | undefined): head is NewHead {
+  return head !== undefined && 'run_id' in head
+}
+
+/** Only logs of events seal; their end is their last event. */
+export function seals(key: Key, entry: Entry): boolean {
+  return isTerminal(entry.type) && (key.startsWith('run/') || key.startsWith('direct/'))
+}
+
+export function isEnded(status: Status | undefined): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled'
+}
+
+export interface HeadFilter {
+  readonly tenant: string
+  readonly status?: Status
+  readonly thread_id?: string
+  readonly agent?: string
+  /** Continue behind this head of the page before. */
+  readonly before?: { readonly created_at: number; readonly run_id: string }
+  readonly limit: number
+}
+
+/** What a run is told. `closed` is the owner's own last word: nothing is accepted behind it. */
+export type Told =
+  | { type: 'cancel'; reason?: string; by?: string }
+  | { type: 'input'; input_id: string; value: unknown; by?: string }
+  | { type: 'closed' }
+
+/** An entry of a tenant's or thread's feed. */
+export type FeedEntry =
+  | { type: 'accepted'; run_id: string; owner: string }
+  | { type: 'started'; run_id: string; thread_base: number }
+  | { type: 'ended'; run_id: string; status: Status; last: number }
+
+export type Numbered<T> = T & { readonly sequence: number; readonly timestamp: string }
+
+/** Rings for nothing at will, but always after an append or a drop that follows, from whichever process. */
+export type Ring = () => void
+
+export interface Log extends AsyncDisposable {
+  /**
+   * Compare and append, all or nothing; returns the new last sequence. Throws `conflict` (details.last) when the log's
+   * last is not `after`, `run_ended` when it is sealed. Writes the head's change in the same step and keeps it durable
+   * before it returns. `append(run, 0, [], newHead)` creates a run and throws `conflict` when it exists: repeated run
+   * ids and idempotency keys meet here. A terminal event seals the log of a run.
+   */
+  append(key: Key, after: number, entries: readonly Entry[], head?: NewHead | HeadChange): number | Promise<number>
+  /** Entries with sequence > after, oldest first, at most `limit`, fewer at will. Empty and open = at the tail. */
+  read(key: Key, after: number, limit: number): SlabBatch | Promise<SlabBatch>
+  watch(key: Key, ring: Ring): Disposable
+  head(run: string): Head | undefined | Promise<Head | undefined>
+  /** Heads, newest first by (created_at, run_id). */
+  list(filter: HeadFilter): readonly Head[] | Promise<readonly Head[]>
+  /** Forgets entries up to `upTo`, keeping the view at the cut for late readers; without `upTo` the whole log with its head. */
+  drop(key: Key, upTo?: number, snapshot?: Uint8Array): void | Promise<void>
+}
+
+export type { Entry, Event, State }
+
+/** Entries that one read returns at most: enough to fill a socket's buffer, few enough to share a turn of the event loop. */
+export const readLimitEntries = 1_000
