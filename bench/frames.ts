@@ -1,0 +1,20 @@
+// The same bytes for every contender: one token event of a run.
+import { entryOf, runShape } from '../src/batch.ts'
+
+export const content = 'token '
+
+/** The frame as a hand-written server makes it: stringify, template, Buffer. */
+export function frameOfRaw(run: string, n: number): Buffer {
+  const event = {
+    id: `${run}:${n}`,
+    type: 'token',
+    run_id: run,
+    sequence: n,
+    timestamp: new Date().toISOString(),
+    content,
+  }
+  return Buffer.from(`event: token\ndata: ${JSON.stringify(event)}\nid: ${n}\n\n`)
+}
+
+/** Bytes of one frame, for the tables. */
+export const frameBytes = runShape('run')(entryOf({ type: 'token', content }, Date.now()), 1).length
