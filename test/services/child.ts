@@ -178,7 +178,9 @@ async function untilReady(options: ServiceCommand, child: ChildProcess, logged: 
   }
   const what = hasEnded(child) ? `ended with ${child.exitCode ?? child.signalCode}` : `not ready in ${readyMsMax} ms`
   const end = log().subarray(-logTailBytes)
-  throw new Error(`${options.name}: ${what} on port ${options.port}. The end of its log:\n${end}`, { cause: last })
+  throw new Error(`${options.name}: ${what} on port ${options.port}. The end of its log:\n${end.toString()}`, {
+    cause: last,
+  })
 }
 
 function hasEnded(child: ChildProcess): boolean {
