@@ -1,6 +1,7 @@
 // The port: where events are kept. A backend is one file that implements Log and passes test/suites/log.suite.ts.
 // Only one thing is atomic: an append to one log. Nothing ever needs two logs to change together.
-import type { Entry, SlabBatch, State } from './batch.ts'
+import { directShape, type Entry, plainShape, runShape, type Shape, type SlabBatch, type State } from './batch.ts'
+import { RuncastError } from './error.ts'
 import { type Event, isTerminal, type Json } from './event.ts'
 
 /** Which log: the events of a run, what a run is told, or which runs exist. */
@@ -50,6 +51,26 @@ export type HeadChange = Partial<Omit<NewHead, 'run_id'>>
 
 export function creates(head: NewHead | HeadChange | undefined): head is NewHead {
   return head !== undefined && 'run_id' in head
+}
+
+/** How the entries of a log look on the wire. */
+export function shapeOf(key: Key): Shape {
+  const id = key.slice(key.indexOf('/') + 1)
+  if (key.startsWith('run/')) return runShape(id)
+  return key.startsWith('direct/') ? directShape(id) : plainShape
+}
+
+/** What a backend asks before it appends: throws when the contract of {@link Log.append} refuses. No `kept` = no such log yet. */
+export function admit(
+  key: Key,
+  kept: { readonly last: number; readonly state: State; readonly head?: NewHead | undefined } | undefined,
+  after: number,
+  change: NewHead | HeadChange | undefined,
+): void {
+  const last = kept?.last ?? 0
+  if (kept?.state === 'sealed') throw new RuncastError('run_ended', `${key} ended at ${last}`, { details: { last } })
+  if (kept?.head && creates(change)) throw new RuncastError('conflict', `${key} exists already`, { details: { last } })
+  if (last !== after) throw new RuncastError('conflict', `${key} is at ${last}, not at ${after}`, { details: { last } })
 }
 
 /** Only logs of events seal; their end is their last event. */

@@ -1,28 +1,17 @@
 // The log in memory: the default, with no dependency. Frames lie in slabs that start small and double, so that a short
 // run costs little and a long one replays in large slices. Everything is synchronous; nothing survives the process.
+import { emptyBatch, type Entry, type Gap, type Shape, Slab, SlabBatch, type State } from '../batch.ts'
+import { createBells } from '../bells.ts'
 import {
-  directShape,
-  emptyBatch,
-  type Entry,
-  type Gap,
-  plainShape,
-  runShape,
-  type Shape,
-  Slab,
-  SlabBatch,
-  type State,
-} from '../batch.ts'
-import { RuncastError } from '../error.ts'
-import {
-  creates,
+  admit,
   type Head,
   type HeadChange,
   type HeadFilter,
   type Key,
   type Log,
   type NewHead,
-  type Ring,
   seals,
+  shapeOf,
 } from '../log.ts'
 
 /** Most runs are short: 2 KiB holds about ten tokens. */
@@ -48,29 +37,12 @@ interface Kept {
 
 export function memory(): Log {
   const logs = new Map<Key, Kept>()
-  const bells = new Map<Key, Set<Ring>>()
-  let dirty: Key[] = []
-
-  /** Rings once for all appends of this turn, never inside an append. */
-  const ringSoon = (key: Key) => {
-    if (!bells.has(key)) return
-    if (dirty.push(key) === 1) queueMicrotask(ringAll)
-  }
-  const ringAll = () => {
-    const keys = dirty
-    dirty = []
-    for (const key of keys) for (const ring of bells.get(key) ?? []) ring()
-  }
+  const bells = createBells()
 
   return {
     append(key, after, entries, change) {
       const kept = logs.get(key)
-      const last = kept?.last ?? 0
-      if (kept?.state === 'sealed')
-        throw new RuncastError('run_ended', `${key} ended at ${last}`, { details: { last } })
-      if (last !== after || (kept?.head && creates(change))) {
-        throw new RuncastError('conflict', `${key} is at ${last}, not at ${after}`, { details: { last } })
-      }
+      admit(key, kept, after, change)
       const log = kept ?? newLog(key)
       if (!kept) logs.set(key, log)
       for (const entry of entries) push(log, entry)
@@ -78,7 +50,7 @@ export function memory(): Log {
       const end = entries.at(-1)
       if (end && seals(key, end)) seal(log)
       log.shared = undefined
-      ringSoon(key)
+      bells.soon(key)
       return log.last
     },
 
@@ -89,17 +61,7 @@ export function memory(): Log {
       return readFrom(log, after, limit)
     },
 
-    watch(key, ring) {
-      const rings = bells.get(key) ?? new Set()
-      bells.set(key, rings)
-      rings.add(ring)
-      return {
-        [Symbol.dispose]() {
-          rings.delete(ring)
-          if (rings.size === 0 && bells.get(key) === rings) bells.delete(key)
-        },
-      }
-    },
+    watch: (key, ring) => bells.watch(key, ring),
 
     head: run => {
       const log = logs.get(`run/${run}`)
@@ -113,7 +75,7 @@ export function memory(): Log {
       if (!log) return
       if (upTo === undefined) logs.delete(key)
       else trim(log, Math.min(upTo, log.last), snapshot)
-      ringSoon(key)
+      bells.soon(key)
     },
 
     async [Symbol.asyncDispose]() {
@@ -136,13 +98,6 @@ function newLog(key: Key): Kept {
     snapshot: undefined,
     shared: undefined,
   }
-}
-
-/** How the entries of a log look on the wire. */
-function shapeOf(key: Key): Shape {
-  const id = key.slice(key.indexOf('/') + 1)
-  if (key.startsWith('run/')) return runShape(id)
-  return key.startsWith('direct/') ? directShape(id) : plainShape
 }
 
 function push(log: Kept, entry: Entry): void {

@@ -1,0 +1,51 @@
+// Who wants to be woken for which log, inside one process. Every backend that learns of its own appends stands on it.
+// It must never ring inside an append: an agent that emits would then write to sockets.
+import type { Key, Ring } from './log.ts'
+
+export interface Bells {
+  watch(key: Key, ring: Ring): Disposable
+  /** Rings the key's watchers at the end of this turn, after everything that the turn still does. */
+  soon(key: Key): void
+  /** The logs that somebody watches. */
+  keys(): Iterable<Key>
+  clear(): void
+}
+
+/** `onCount` is told how many logs are watched each time the first watcher of a log comes or its last one leaves. */
+export function createBells(onCount: (logs: number) => void = () => {}): Bells {
+  const bells = new Map<Key, Set<Ring>>()
+  let dirty: Key[] = []
+
+  const ringAll = () => {
+    const keys = dirty
+    dirty = []
+    for (const key of keys) for (const ring of bells.get(key) ?? []) ring()
+  }
+
+  return {
+    watch(key, ring) {
+      const rings = bells.get(key) ?? new Set()
+      rings.add(ring)
+      if (!bells.has(key)) {
+        bells.set(key, rings)
+        onCount(bells.size)
+      }
+      return {
+        [Symbol.dispose]() {
+          rings.delete(ring)
+          if (rings.size > 0 || bells.get(key) !== rings) return
+          bells.delete(key)
+          onCount(bells.size)
+        },
+      }
+    },
+    soon(key) {
+      if (bells.has(key) && dirty.push(key) === 1) queueMicrotask(ringAll)
+    },
+    keys: () => bells.keys(),
+    clear() {
+      bells.clear()
+      onCount(0)
+    },
+  }
+}
