@@ -1,0 +1,5 @@
+module runcast/test/readers/go
+
+go 1.22
+
+require github.com/tmaxmax/go-sse v0.11.0
