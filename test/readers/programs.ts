@@ -14,6 +14,9 @@ const run = promisify(execFile)
 const here = import.meta.dirname
 const cache = join(dirname(dirname(here)), '.cache')
 
+/** What the module of go-sse asks for. */
+const goMinorMin = 22
+
 /** The first words of the command; the URL follows. */
 type Program = () => Promise<readonly [string, ...string[]]>
 
@@ -73,7 +76,11 @@ export function missingPython(): string | undefined {
 }
 
 export function missingGo(): string | undefined {
-  return findProgram('go') === undefined ? 'go is not installed: sudo apt-get install golang' : undefined
+  const fix = `install Go 1.${goMinorMin} or newer (Debian 12: golang-go from bookworm-backports)`
+  if (findProgram('go') === undefined) return `go is not installed: ${fix}`
+  const version = execFileSync('go', ['env', 'GOVERSION'], { encoding: 'utf8' }).trim()
+  const minor = Number(/^go1\.(\d+)/.exec(version)?.[1] ?? 0)
+  return minor < goMinorMin ? `${version} is too old for go-sse: ${fix}` : undefined
 }
 
 /** A folder of .cache named by its inputs, made once: under another name first, so that nobody finds it half made. */
@@ -102,3 +109,6 @@ async function* jsonLines(chunks: AsyncIterable<string>): AsyncGenerator<ReadEve
     for (const line of lines) yield JSON.parse(line) as ReadEvent
   }
 }
+
+// CI makes them ahead of the tests, where a failing download has a name.
+if (import.meta.main) await Promise.all([pythonProgram(), goProgram()])
