@@ -9,7 +9,9 @@ import { describe, label, sentence } from './wording.ts'
 /** More slices than this are slivers. */
 const slicesMax = 12
 /** Longer labels are cut on the axis; the tooltip has them whole. */
-const labelWidthPx = 180
+const labelWidthPx = 150
+/** Lying bars up to this many are all named; of more, as many as there is room for. */
+const labelsMax = 20
 
 export interface Chart {
   chart_type: Plan['chart']
@@ -80,7 +82,13 @@ function axes(plan: Plan, rows: readonly Row[], type: 'bar' | 'line') {
   const categories = {
     type: 'category',
     inverse: lying,
-    axisLabel: lying ? { width: labelWidthPx, overflow: 'truncate', hideOverlap: true } : { hideOverlap: true },
+    axisLabel: lying
+      ? {
+          width: labelWidthPx,
+          overflow: 'truncate',
+          ...(rows.length > labelsMax ? { hideOverlap: true } : { interval: 0 }),
+        }
+      : { hideOverlap: true },
   }
   const losses = unit === 'usd' && rows.some(row => row.value < 0)
   const values = {
@@ -90,7 +98,7 @@ function axes(plan: Plan, rows: readonly Row[], type: 'bar' | 'line') {
   }
   return {
     tooltip: { trigger: 'axis', axisPointer: { type: type === 'bar' ? 'shadow' : 'line' } },
-    grid: { top: 70, bottom: series.length > 1 ? 60 : 40 },
+    grid: { top: 70, bottom: series.length > 1 ? 60 : 40, ...(lying ? { left: labelWidthPx + 20, right: 80 } : {}) },
     ...(series.length > 1 ? { legend: { bottom: 0, type: 'scroll' } } : {}),
     xAxis: lying ? values : categories,
     yAxis: lying ? categories : values,

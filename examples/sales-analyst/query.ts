@@ -2,7 +2,7 @@
 // a question or a model says can therefore never become SQL.
 // It must never put a value of a plan into the text of a statement.
 
-import type { DatabaseSync, SQLInputValue } from 'node:sqlite'
+import type { DatabaseSync } from 'node:sqlite'
 import { dimensions, filterFields, measures } from './plan.ts'
 import type { Plan } from './plan.ts'
 
@@ -94,6 +94,7 @@ function directionOf(plan: Plan): 'ASC' | 'DESC' {
   return plan.order === 'smallest' ? 'ASC' : 'DESC'
 }
 
-function all(database: DatabaseSync, { sql, params }: Query): Record<string, SQLInputValue>[] {
-  return database.prepare(sql).all(...params)
+function all(database: DatabaseSync, { sql, params }: Query): Record<string, string | number | null>[] {
+  // No column of the table is a blob, and no integer of it passes 2^53.
+  return database.prepare(sql).all(...params) as Record<string, string | number | null>[]
 }
