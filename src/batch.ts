@@ -1,7 +1,7 @@
 // Entries as bytes. An entry is encoded once, at append, as the SSE frame that most readers want; a batch is a
 // window over those bytes, shared by all its readers; event objects are made only for who asks for them.
 // A leaf beside event.ts: it must never know a backend, a socket or a clock.
-import { type Body, type Event, type EventType, eventId, eventTypes } from './event.ts'
+import { type Body, type Event, type EventType, eventIdPrefix, eventTypes } from './event.ts'
 
 /** An entry on its way into a log: all but its number, which the log gives. Its fields are JSON already, so later changes of the agent's objects cannot reach it. */
 export interface Entry {
@@ -74,32 +74,44 @@ function fieldsText(fields: object): string {
 /** Writes one entry as a frame: `event:`, `data:`, `id:` in this order (PROTOCOL.md §4.1 says why). */
 export type Shape = (entry: Entry, sequence: number) => string
 
-/** Frames of a managed run. */
+/**
+ * Frames of a managed run. Most events of a run have the type of the one before, so what stands around the number is
+ * kept: a frame costs what joining its pieces costs, and few long ones are joined in 0.6 of the time of many short ones.
+ */
 export function runShape(run: string): Shape {
-  const afterType = `","run_id":"${run}","sequence":`
-  return ({ type, time, body }, n) =>
-    `event: ${type}\ndata: {"id":"${eventId(run, n)}","type":"${type}${afterType}${n},"timestamp":"${isoTime(time)}"${body}}\nid: ${n}\n\n`
+  let typed: string | undefined
+  let head = ''
+  let middle = ''
+  return ({ type, time, body }, sequence) => {
+    if (type !== typed) {
+      typed = type
+      head = `event: ${type}\ndata: {"id":"${eventIdPrefix(run)}`
+      middle = `","type":"${type}","run_id":"${run}","sequence":`
+    }
+    const n = String(sequence)
+    return head + n + middle + n + timestampField(time) + body + '}\nid: ' + n + '\n\n'
+  }
 }
 
 /** Frames of a direct stream: `request_id` in place of id, run and sequence, and no `id:` line, for there is nothing to resume. */
 export function directShape(request: string): Shape {
   return ({ type, time, body }) =>
-    `event: ${type}\ndata: {"request_id":"${request}","type":"${type}","timestamp":"${isoTime(time)}"${body}}\n\n`
+    `event: ${type}\ndata: {"request_id":"${request}","type":"${type}"${timestampField(time)}${body}}\n\n`
 }
 
 /** Frames of inboxes and feeds. */
 export const plainShape: Shape = ({ type, time, body }, n) =>
-  `event: ${type}\ndata: {"type":"${type}","sequence":${n},"timestamp":"${isoTime(time)}"${body}}\nid: ${n}\n\n`
+  `event: ${type}\ndata: {"type":"${type}","sequence":${n}${timestampField(time)}${body}}\nid: ${n}\n\n`
 
-let isoMs = Number.NaN
-let isoText = ''
+let timestampMs = Number.NaN
+let timestampText = ''
 /** Many events share a millisecond, and toISOString costs as much as the rest of a frame. */
-function isoTime(ms: number): string {
-  if (ms !== isoMs) {
-    isoMs = ms
-    isoText = new Date(ms).toISOString()
+function timestampField(ms: number): string {
+  if (ms !== timestampMs) {
+    timestampText = `,"timestamp":"${new Date(ms).toISOString()}"`
+    timestampMs = ms
   }
-  return isoText
+  return timestampText
 }
 
 /** Contiguous frames with where each starts and what type it has; it only ever grows. */

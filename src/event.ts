@@ -169,5 +169,10 @@ export const customNamePattern = /^[A-Za-z_][A-Za-z0-9_]*$/
 
 /** The id of an event: a function of run and sequence, so that a re-export can be recognised. */
 export function eventId(run: string, sequence: number): string {
-  return `${run}:${sequence}`
+  return eventIdPrefix(run) + sequence
+}
+
+/** What stands before the sequence in the ids of a run's events. */
+export function eventIdPrefix(run: string): string {
+  return `${run}:`
 }
