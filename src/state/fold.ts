@@ -227,7 +227,7 @@ function metrics(view: View, event: EventOf<'metrics'>): void {
 /** The standard names of wire.md, and nothing guessed: a number that was not told stays absent (H135). */
 function usageIn(told: Record<string, Metric>): UsageSum {
   const number = (name: string) => {
-    const value = Object.hasOwn(told, name) ? told[name]?.value : undefined
+    const value = told[name]?.value
     return typeof value === 'number' && Number.isFinite(value) ? value : undefined
   }
   const [input_tokens, output_tokens] = [number('tokens_prompt'), number('tokens_completion')]

@@ -88,7 +88,8 @@ export function tool(view: View, event: EventOf<'tool'>): Folded {
     const { call_id, tool_name, stage } = event
     const content: Content<ToolPart> = { kind: 'tool', call_id, tool_name, stage, open: true }
     const part = withTool({ ...base(event), ...content }, event)
-    const { closed } = beginBlock(view, event, part)
+    const closed = closeTokens(view, event.timestamp)
+    add(view, part)
     return { part, began: true, closed: part.open ? closed : [...closed, part] }
   }
   const before = view.parts[index] as ToolPart
@@ -170,7 +171,7 @@ export function stranger(view: View, event: When & { type: string; data?: unknow
 export function output(view: View, event: EventOf<'complete'>): Folded {
   const value = event.output
   if (value === undefined || value === null || value === '') return none
-  if (view.dropped.parts > 0 || view.parts.some(part => answers.has(part.kind))) return none
+  if (view.parts.some(part => answers.has(part.kind))) return none
   if (typeof value !== 'string') return begin(view, event, { kind: 'item', data: value })
   return begin(view, event, { kind: 'text', content: value, open: false, ended_at: event.timestamp })
 }
