@@ -10,19 +10,15 @@ type Tree = { [key: string]: unknown }
 
 /** One finding per path and issue. `schema` is the JSON Schema of the file: its keys are what can be suggested. */
 export function explain(issues: readonly Issue[], value: unknown, schema: () => Tree): Finding[] {
-  const findings = issues.flatMap(issue => explainOne(issue, value, [], schema))
-  const seen = new Set<string>()
-  return findings.filter(({ path, says }) => {
-    // A number beyond the safe integers is too big twice; one finding is enough.
-    const mark = `${pathText(path)} ${says}`
-    return seen.has(mark) ? false : Boolean(seen.add(mark))
-  })
+  return issues.flatMap(issue => explainOne(issue, value, [], schema))
 }
 
 function explainOne(issue: Issue, root: unknown, at: Path, schema: () => Tree): Finding[] {
   const path = [...at, ...issue.path].map(part => (typeof part === 'symbol' ? String(part) : part))
   const value = valueAt(root, path)
   const says = (text: string, fix = issue.message): Finding[] => [{ path, says: text, fix }]
+  // Beyond the safe integers is beyond our own bound too, which says it better.
+  if (issue.code === 'too_big' && issue.origin === 'int') return []
   if (issue.code === 'unrecognized_keys') return issue.keys.map(key => unknownKey(key, path, schema()))
   if (value === undefined) return says('it is missing')
   if (value === null) return says('it is empty', `${issue.message}, or delete the key`)

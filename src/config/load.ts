@@ -5,6 +5,7 @@
 import { readFile as readFileOfNode } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { parseEnv } from 'node:util'
+import type { z } from 'zod'
 import { RuncastError } from '../error.ts'
 import type { Config } from './config.ts'
 import { explain } from './explain.ts'
@@ -85,30 +86,26 @@ export async function loadConfig(options: {
 
 type Make = (origin: Origin) => Config
 
-/** Shape and rules. Texts that came whole from a variable become the number or boolean that their key wants. */
+/** Shape and rules; `value` is the tree that they judged, with what came from variables in its type. */
 function judge(facts: { value: unknown; format: 'yaml' | 'toml'; env: Env; substituted: (path: Path) => boolean }): {
   value: unknown
   findings: Finding[]
   make: Make | undefined
 } {
   const { format, substituted } = facts
-  const schema = format === 'yaml' ? dockfile : toml
-  let { value } = facts
-  let result = schema.safeParse(value)
-  for (const issue of result.error?.issues ?? []) {
-    const path = issue.path as Path
-    if (issue.code === 'invalid_type' && substituted(path))
-      value = withValue(value, path, coerce(valueAt(value, path), issue.expected))
+  if (facts.value === null || facts.value === undefined) {
+    const empty = { path: [], says: 'the file is empty', fix: emptyFix[format] }
+    return { value: facts.value, findings: [empty], make: undefined }
   }
-  result = value === facts.value ? result : schema.safeParse(value)
-  const empty = value === null || value === undefined
-  if (empty)
-    return { value, findings: [{ path: [], says: 'the file is empty', fix: emptyFix[format] }], make: undefined }
-  const findings = explain(result.error?.issues ?? [], value, format === 'yaml' ? dockfileSchema : tomlSchema)
-  const told = new Set(findings.map(({ path }) => pathText(path)))
-  if (format === 'yaml')
+  const schema = format === 'yaml' ? dockfile : toml
+  const first = schema.safeParse(facts.value)
+  const value = coerced(facts.value, first.error?.issues ?? [], substituted)
+  const { data, error } = value === facts.value ? first : schema.safeParse(value)
+  const findings = explain(error?.issues ?? [], value, format === 'yaml' ? dockfileSchema : tomlSchema)
+  if (format === 'yaml' && typeof value === 'object' && !Array.isArray(value)) {
+    const told = new Set(findings.map(({ path }) => pathText(path)))
     findings.push(...ruleFindings({ ...facts, value }).filter(({ path }) => !told.has(pathText(path))))
-  const { data } = result
+  }
   if (data === undefined) return { value, findings, make: undefined }
   return { value, findings, make: origin => ('version' in data ? fromDockfile(data, origin) : fromToml(data, origin)) }
 }
@@ -117,6 +114,17 @@ const emptyFix = {
   yaml: 'give version: "1.0" and agent: {name, handler}, or write one with runcast init NAME',
   toml: 'give a [streaming] table',
 } as const
+
+/** A variable is always text: where the key wants a number or boolean, and it is all there is, it becomes one. */
+function coerced(tree: unknown, issues: readonly z.core.$ZodIssue[], substituted: (path: Path) => boolean): unknown {
+  let value = tree
+  for (const issue of issues) {
+    const path = issue.path as Path
+    if (issue.code !== 'invalid_type' || !substituted(path)) continue
+    value = withValue(value, path, coerce(valueAt(value, path), issue.expected))
+  }
+  return value
+}
 
 function coerce(value: unknown, expected: string): unknown {
   if (typeof value !== 'string') return value

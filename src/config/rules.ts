@@ -56,14 +56,9 @@ const agentsAreWhole: Rule = facts => {
     if (typeof agent !== 'object' || agent === null) return undefined
     if (both) return { path, says: 'it has an entrypoint and a handler', fix: 'keep one of the two' }
     if (neither) return { path, says: 'it has neither entrypoint nor handler', fix: 'give handler: module:function' }
-    if (typeof name === 'string' && names.has(name)) {
-      return {
-        path,
-        says: `a second agent is named ${JSON.stringify(name)}`,
-        fix: 'give every agent a name of its own',
-      }
-    }
-    names.add(name)
+    if (names.has(name))
+      return { path, says: 'another agent has the same name', fix: 'give every agent a name of its own' }
+    if (name !== undefined) names.add(name)
     return undefined
   })
   if (agents.length === 0)

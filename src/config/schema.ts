@@ -2,6 +2,7 @@
 // One zod schema each, strict at every level, so that a key either acts or is refused (H49).
 // It must hold nothing that needs two keys at once: that is rules.ts.
 
+import { Ajv } from 'ajv'
 import { z } from 'zod'
 import { allowedFaults, parseAllowed } from './allowed.ts'
 import { rateLimit } from './duration.ts'
@@ -35,9 +36,15 @@ const origin = text(
   /^(?:\*|https?:\/\/[^\s/?#]+)$/,
 )
 
-const jsonSchema = z.record(z.string(), z.json({ error: 'give a JSON Schema' }), {
-  error: 'give a JSON Schema (a map)',
-})
+const ajv = new Ajv({ strict: false })
+const jsonSchema = z
+  .record(z.string(), z.unknown(), { error: 'give a JSON Schema (a map)' })
+  .transform((value, context) => {
+    // Only the compiler of another dialect can judge that dialect.
+    if ('$schema' in value || ajv.validateSchema(value) === true) return value
+    const { instancePath = '', message = '' } = ajv.errors?.[0] ?? {}
+    return refuse(context, { says: 'it is not a JSON Schema', fix: `mend it: ${instancePath || 'it'} ${message}` })
+  })
 const ioSchema = section({ input: jsonSchema.optional(), output: jsonSchema.optional() })
 const agentParts = {
   entrypoint: target.optional(),

@@ -21,7 +21,7 @@ export function readSource(text: string, format: 'yaml' | 'toml'): Source {
 function readYaml(text: string): Source {
   const counter = new LineCounter()
   // prettyErrors would quote the source.
-  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false })
+  const document = parseDocument(text, { lineCounter: counter, prettyErrors: false, logLevel: 'error' })
   const lineAt = (node: Node | null | undefined) => counter.linePos(node?.range?.[0] ?? 0).line
   // One is enough: what follows a syntax error is mostly its echo. Its last words may quote the text.
   const findings = [...document.errors, ...document.warnings].slice(0, 1).map(({ code, message, pos }) => {
@@ -33,9 +33,17 @@ function readYaml(text: string): Source {
   })
   const lines = new Map<string, number>()
   const visit = (node: unknown, path: Path): void => {
-    if (isMap(node)) {
+    if (isAlias(node) && node.resolve(document) === undefined) {
+      const says = `this is not valid YAML: there is no anchor &${node.source}`
+      findings.push({ path: [], line: lineAt(node), says, fix: 'put the value in quotes, or define the anchor before' })
+    } else if (isMap(node)) {
       for (const pair of node.items) {
-        if (!isPair(pair) || !isScalar(pair.key)) continue
+        if (!isPair(pair) || !isScalar(pair.key)) {
+          const says = 'this is not valid YAML here: a key is not a text'
+          const line = lineAt(isPair(pair) && isNode(pair.key) ? pair.key : node)
+          findings.push({ path: [], line, says, fix: 'write a name before the colon' })
+          continue
+        }
         const inner = [...path, String(pair.key.value)]
         lines.set(pathText(inner), lineAt(pair.key))
         visit(pair.value, inner)
@@ -43,8 +51,7 @@ function readYaml(text: string): Source {
     } else if (isSeq(node)) {
       for (const [index, item] of node.items.entries()) {
         lines.set(pathText([...path, index]), lineAt(isNode(item) ? item : node))
-        // An alias' content stands elsewhere, and may contain itself.
-        if (!isAlias(item)) visit(item, [...path, index])
+        visit(item, [...path, index])
       }
     }
   }

@@ -2,13 +2,12 @@
 // Edits go through the YAML document, so that comments and other keys stay as they are.
 // Nothing is returned that `parseConfig` would refuse.
 
-import { parseDocument } from 'yaml'
+import { isMap, parseDocument } from 'yaml'
 import { RuncastError } from '../error.ts'
 import { parseAllowed, presets } from './allowed.ts'
 import type { Backend } from './config.ts'
 import { checkConfig } from './load.ts'
 import { invalidConfig } from './problem.ts'
-import { readSource } from './source.ts'
 
 export interface StreamingOptions {
   /** A preset, or event types as a list or as one text: "token,step,custom:fraud". */
@@ -26,21 +25,27 @@ export interface InitOptions extends StreamingOptions {
 
 /** The text of a new Dockfile, valid; a bad name or event throws `invalid_request`. */
 export function initDockfile({ name, streaming = 'sse', handler = './agent.ts:run', ...options }: InitOptions): string {
-  return edit(template, [
+  const edits: Edit[] = [
     [['agent', 'name'], name],
     [['agent', 'handler'], handler],
     [['expose', 'streaming'], streaming],
     ...streamingEdits(options),
-  ])
+  ]
+  return edit(template, edits, 'refused')
 }
 
 /** The Dockfile with its streaming section set; everything else stays. Options that are not given change nothing. */
 export function addStreaming(text: string, options: StreamingOptions): string {
-  const broken = readSource(text, 'yaml').findings.length > 0
-  if (broken) throw invalidConfig(checkConfig(text, { file, format: 'yaml', env: {} }).problems)
   const document = parseDocument(text)
+  if (document.errors.length > 0 || !isMap(document.contents)) {
+    throw invalidConfig(checkConfig(text, { file, format: 'yaml', env: {} }).problems)
+  }
   const off = document.getIn(['expose', 'streaming']) === 'none'
-  return edit(text, [...(off ? [[['expose', 'streaming'], 'sse'] as const] : []), ...streamingEdits(options)])
+  return edit(
+    text,
+    [...(off ? [[['expose', 'streaming'], 'sse'] as const] : []), ...streamingEdits(options)],
+    'allowed',
+  )
 }
 
 // As it stands in messages: these texts are a Dockfile, wherever it will be written.
@@ -80,7 +85,8 @@ function allowedValue(events: string | readonly string[]): string | readonly str
   return value
 }
 
-function edit(text: string, edits: readonly Edit[]): string {
+/** `missing`: whether the file may name variables that are not set here; one that is only being edited may. */
+function edit(text: string, edits: readonly Edit[], missing: 'refused' | 'allowed'): string {
   const document = parseDocument(text)
   for (const [path, value] of edits) {
     const [top = ''] = path
@@ -107,7 +113,7 @@ function edit(text: string, edits: readonly Edit[]): string {
   // No folding: long texts of others must come out as they went in.
   const plain = document.toString({ lineWidth: 0 })
   const written = text.includes('\r\n') ? plain.replaceAll('\n', '\r\n') : plain
-  const { problems } = checkConfig(written, { file, format: 'yaml', env: {}, missing: 'allowed' })
+  const { problems } = checkConfig(written, { file, format: 'yaml', env: {}, missing })
   if (problems.length > 0) throw invalidConfig(problems)
   return written
 }
