@@ -289,7 +289,7 @@ function published(name: string): string[] {
 
 function run(command: string, args: string[], options: { cwd?: string; input?: Uint8Array } = {}): Buffer {
   const done = spawnSync(command, args, options)
-  assert.equal(done.status, 0, `${command} ${args.join(' ')}\n${done.stderr}`)
+  assert.equal(done.status, 0, `${command} ${args.join(' ')}\n${done.stderr.toString()}`)
   return done.stdout
 }
 

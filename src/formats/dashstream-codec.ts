@@ -44,11 +44,9 @@ export function decodeDashStreamFramed(
   options: DecodeOptions = {},
 ): { message: DashStreamMessage; framing: Framing; bodyBytes: number } {
   const { body, framing } = unframe(payload, options)
-  // A plain view: byte fields of a Buffer would be Buffers, and their JSON and equality differ.
-  const view = new Uint8Array(body.buffer, body.byteOffset, body.byteLength)
-  const message = decodeHot(view) ?? decodeCold(view)
+  const message = decodeHot(body) ?? decodeCold(body)
   checkMessage(message, options.versions ?? 'exact')
-  return { message, framing, bodyBytes: view.length }
+  return { message, framing, bodyBytes: body.length }
 }
 
 /** Whether a reader of version `current` with this policy takes `version`. 0 was written before there were versions. */
@@ -73,6 +71,7 @@ export const messageTypes = {
 
 /** 0x00 and the protobuf by the library: every kind, unknown fields, 64-bit numbers of any size. */
 function encodeCold(message: DashStreamInput): Buffer {
+  checkDepths(message)
   try {
     // The library's own 64-bit writers take numbers too; only its types want bigint.
     const body = toBinary(DashStreamMessageSchema, create(DashStreamMessageSchema, message as DashStreamMessage))
@@ -87,7 +86,8 @@ const rawPrefix = Buffer.of(rawByte)
 function decodeCold(body: Uint8Array): DashStreamMessage {
   checkWire(DashStreamMessageSchema, body)
   try {
-    return fromBinary(DashStreamMessageSchema, body)
+    // A plain view: the byte fields of a Buffer would be Buffers, and their JSON and equality differ.
+    return fromBinary(DashStreamMessageSchema, new Uint8Array(body.buffer, body.byteOffset, body.byteLength))
   } catch (cause) {
     throw undecodable('decode_error', `not a DashStreamMessage: ${(cause as Error).message}`, { cause })
   }
@@ -125,14 +125,21 @@ function checkInput(message: DashStreamInput): void {
   if (kind?.case === undefined || kind.value === undefined)
     throw undecodable('schema_error', 'the message is of no kind')
   checkHeader(kind.value.header, kind.case, 'forward')
-  if (kind.case === 'event') checkDepth(kind.value as EventLike, 2, 'attributes')
   if (kind.case !== 'eventBatch') return
-  for (const [i, event] of (kind.value as { events?: readonly EventLike[] }).events?.entries() ?? []) {
+  for (const [i, event] of (kind.value as BatchLike).events?.entries() ?? [])
     checkHeader(event.header, `events[${i}]`, 'forward')
-    checkDepth(event, 3, `events[${i}].attributes`)
-  }
 }
 
+/** The hand-written path leaves to the library what is nested too deep, so that only the library's needs to ask. */
+function checkDepths(message: DashStreamInput): void {
+  const kind = message.message
+  if (kind?.case === 'event') checkDepth(kind.value as EventLike, 2, 'attributes')
+  if (kind?.case !== 'eventBatch') return
+  for (const [i, event] of (kind.value as BatchLike).events?.entries() ?? [])
+    checkDepth(event, 3, `events[${i}].attributes`)
+}
+
+type BatchLike = { readonly events?: readonly EventLike[] }
 type EventLike = Extract<NonNullable<DashStreamInput['message']>, { case?: 'event' | undefined }>['value'] & object
 
 function checkDepth(event: EventLike, depth: number, path: string): void {

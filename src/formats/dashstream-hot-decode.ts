@@ -1,32 +1,37 @@
-// The reading half of dashstream-hot-encode.ts: tokens and events (also in batches) straight into the library's own
+// The reading half of dashstream-hot-encode.ts: tokens, events (also in batches) and diffs straight into the library's own
 // message objects, with a small cache of repeating strings. Why: four times the library's speed (bench/codec.ts).
 // It must never decide an error: at anything unusual it answers `undefined`, and the checked library path judges.
 import { isUtf8 } from 'node:buffer'
 import type {
   AttributeValue,
   DashStreamMessage,
+  DiffOperation,
   Event,
   Header,
+  StateDiff,
   TokenChunk,
 } from '../gen/dashstream/v1/dashstream_pb.ts'
 
-/** The message in `body` as the library would decode it. `undefined`: not a token, event or batch of the usual form. */
-export function decodeHot(body: Uint8Array): DashStreamMessage | undefined {
-  const kind = body[0]
-  if (kind !== 0x1a && kind !== 0x0a && kind !== 0x42) return undefined
-  bytes = body
-  at = 1
-  end = body.length
+/** The message in `payload` from `from` on, as the library would decode it. `undefined`: not of the usual form. */
+export function decodeHot(payload: Uint8Array, from = 0): DashStreamMessage | undefined {
+  const kind = payload[from]
+  bytes = payload
+  at = from + 1
+  end = payload.length
   failed = false
   const length = readLength()
   // Nothing may follow the one message.
   if (failed || at + length !== end) return undefined
-  let message: DashStreamMessage['message']
-  if (kind === 0x1a) message = { case: 'tokenChunk', value: readToken() }
-  else if (kind === 0x0a) message = { case: 'event', value: readEvent() }
-  else message = { case: 'eventBatch', value: readBatch() }
+  const message = readKind(kind)
   bytes = nothing
-  return failed ? undefined : { $typeName: 'dashstream.v1.DashStreamMessage', message }
+  return failed || message === undefined ? undefined : { $typeName: 'dashstream.v1.DashStreamMessage', message }
+}
+
+function readKind(tag: number | undefined): DashStreamMessage['message'] | undefined {
+  if (tag === 0x1a) return { case: 'tokenChunk', value: readToken() }
+  if (tag === 0x0a) return { case: 'event', value: readEvent() }
+  if (tag === 0x12) return { case: 'stateDiff', value: readDiff() }
+  return tag === 0x42 ? { case: 'eventBatch', value: readBatch() } : undefined
 }
 
 const nothing = new Uint8Array(0)
@@ -178,6 +183,53 @@ function readBatch(): Extract<DashStreamMessage['message'], { case: 'eventBatch'
   const batch: ReturnType<typeof readBatch> = { $typeName: 'dashstream.v1.EventBatch', events }
   if (header !== undefined) batch.header = header
   return batch
+}
+
+function readDiff(): StateDiff {
+  let header: Header | undefined
+  let baseCheckpointId: Uint8Array = nothing
+  const operations: DiffOperation[] = []
+  let stateHash: Uint8Array = nothing
+  let fullState: Uint8Array = nothing
+  while (at < end && !failed) {
+    const tag = bytes[at++]
+    if (tag === 0x0a && header === undefined) header = readHeader()
+    else if (tag === 0x12) baseCheckpointId = readBytes()
+    else if (tag === 0x1a) operations.push(readOperation())
+    else if (tag === 0x22) stateHash = readBytes()
+    else if (tag === 0x2a) fullState = readBytes()
+    else failed = true
+  }
+  const diff: StateDiff = { $typeName: 'dashstream.v1.StateDiff', baseCheckpointId, operations, stateHash, fullState }
+  if (header !== undefined) diff.header = header
+  return diff
+}
+
+function readOperation(): DiffOperation {
+  const outer = enter()
+  let op = 0
+  let path = ''
+  let value: Uint8Array = nothing
+  let from = ''
+  let encoding = 0
+  while (at < end && !failed) {
+    const tag = bytes[at++]
+    if (tag === 0x08) op = readUint31()
+    else if (tag === 0x12) path = readRepeating()
+    else if (tag === 0x1a) value = readBytes()
+    else if (tag === 0x22) from = readRepeating()
+    else if (tag === 0x28) encoding = readUint31()
+    else failed = true
+  }
+  leave(outer)
+  return {
+    $typeName: 'dashstream.v1.DiffOperation',
+    op: op as DiffOperation['op'],
+    path,
+    value,
+    from,
+    encoding: encoding as DiffOperation['encoding'],
+  }
 }
 
 function readHeader(): Header {
@@ -366,7 +418,8 @@ function readNumber(): number {
 function readBytes(): Uint8Array {
   const length = readLength()
   at += length
-  return length === 0 ? nothing : bytes.subarray(at - length, at)
+  // A plain view, also of a Buffer: its JSON and equality differ.
+  return length === 0 ? nothing : new Uint8Array(bytes.buffer, bytes.byteOffset + at - length, length)
 }
 
 function readDouble(): number {
@@ -400,8 +453,8 @@ function readUint32s(into: number[]): void {
 const cacheSlots = 1024
 /** Longer strings are not kept: 1,024 of 96 bytes are 100 kB at most. */
 const cachedBytesMax = 96
-const cachedBytes: (Uint8Array | undefined)[] = new Array(cacheSlots).fill(undefined)
-const cachedText: string[] = new Array(cacheSlots).fill('')
+const cachedBytes: (Uint8Array | undefined)[] = Array.from({ length: cacheSlots }, () => undefined)
+const cachedText: string[] = Array.from({ length: cacheSlots }, () => '')
 
 function readRepeating(): string {
   const length = readLength()
