@@ -233,7 +233,7 @@ const envelopeFields = new Set(['id', 'type', 'run_id', 'request_id', 'sequence'
 
 /** An event of the JSON wire as it is in memory: names that are no type of ours become `custom`, and keep all their fields. */
 export function eventOf(wire: Record<string, unknown>): Event {
-  if (wire['run_id'] === undefined && wire['request_id'] === undefined) return wire as unknown as Event
+  if (wire['id'] === undefined && wire['request_id'] === undefined) return wire as unknown as Event // an entry of a feed or an inbox
   const name = String(wire['type'])
   if (codeOfType.has(name) && name !== 'custom') return wire as unknown as Event
   const envelope: Record<string, unknown> = {}

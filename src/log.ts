@@ -82,8 +82,11 @@ export function isEnded(status: Status | undefined): boolean {
   return status === 'completed' || status === 'failed' || status === 'cancelled'
 }
 
+/** For what serves all tenants alike: recovery and retention. Never reachable from a request. */
+export const everyTenant = null
+
 export interface HeadFilter {
-  readonly tenant: string
+  readonly tenant: string | typeof everyTenant
   readonly status?: Status
   readonly thread_id?: string
   readonly agent?: string
@@ -102,7 +105,7 @@ export type Told =
 export type FeedEntry =
   | { type: 'accepted'; run_id: string; owner: string }
   | { type: 'started'; run_id: string; thread_base: number }
-  | { type: 'ended'; run_id: string; status: Status; last: number }
+  | { type: 'ended'; run_id: string; status: Status; last: number; thread_base: number }
 
 export type Numbered<T> = T & { readonly sequence: number; readonly timestamp: string }
 

@@ -4,6 +4,7 @@ import { emptyBatch, type Entry, type Gap, type Shape, Slab, SlabBatch, type Sta
 import { createBells } from '../bells.ts'
 import {
   admit,
+  everyTenant,
   type Head,
   type HeadChange,
   type HeadFilter,
@@ -164,7 +165,7 @@ function listHeads(logs: Iterable<Kept>, filter: HeadFilter): Head[] {
   const found: Kept[] = []
   for (const log of logs) {
     const head = log.head
-    if (!head || head.tenant !== tenant) continue
+    if (!head || (tenant !== everyTenant && head.tenant !== tenant)) continue
     if (status && head.status !== status) continue
     if (thread_id && head.thread_id !== thread_id) continue
     if (agent && head.agent !== agent) continue

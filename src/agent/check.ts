@@ -1,0 +1,93 @@
+// What an agent may emit: the fields that each type must have, and what it may never claim to be.
+// It runs once per event on the hot path, so it is a table and no schema library. It must never change what it passes,
+// but for `progress`, which is clamped.
+import { RuncastError } from '../error.ts'
+import { type Body, customNamePattern, type EventType, eventTypes, reservedNames } from '../event.ts'
+
+type Kind = 'string' | 'number' | 'object' | 'boolean'
+
+/** The fields that readers rely on. */
+const required: { readonly [T in EventType]?: Readonly<Record<string, Kind>> } = {
+  token: { content: 'string' },
+  step: { node_name: 'string' },
+  progress: { step: 'string', progress: 'number' },
+  checkpoint: { name: 'string' },
+  state: { version: 'number', base_version: 'number' },
+  tool: { call_id: 'string', tool_name: 'string', stage: 'string' },
+  metrics: { scope: 'string', metrics: 'object' },
+  text: { content: 'string' },
+  chart: { chart_id: 'string', chart_type: 'string', option: 'object' },
+  warning: { code: 'string', message: 'string' },
+  input: { input_id: 'string', kind: 'string' },
+  custom: { name: 'string' },
+}
+
+/** The runtime alone says that a run began, ended, or was answered. */
+const notForAgents = new Set<EventType>(['started', 'complete', 'error', 'cancelled'])
+const typeNames: ReadonlySet<string> = new Set(eventTypes)
+
+/** Whether a yielded value is meant as an event: an object whose `type` is one of ours. */
+export function looksLikeEvent(value: unknown): value is Body {
+  return typeof value === 'object' && value !== null && typeNames.has((value as { type?: string }).type ?? '')
+}
+
+/** The body if an agent may emit it; throws `invalid_request` that names the type, the field and the value. */
+export function checkBody(body: Body): Body {
+  const { type } = body
+  if (notForAgents.has(type))
+    throw refused(`an agent cannot emit "${type}": the runtime does, when the run ${ends(type)}`)
+  for (const [field, kind] of Object.entries(required[type] ?? {})) {
+    const value = (body as unknown as Record<string, unknown>)[field]
+    if (typeof value !== kind || value === null) {
+      throw refused(`${type}.${field} must be a ${kind}, not ${shown(value)}`)
+    }
+  }
+  if (type === 'progress') return { ...body, progress: clamp(body.progress) }
+  if (type === 'step' && body.phase === undefined) return { ...(body as Body & { type: 'step' }), phase: 'end' }
+  if (type === 'custom') checkName(body.name)
+  if (type === 'chart') checkOption(body.option, 'chart.option', 0)
+  return body
+}
+
+function checkName(name: string): void {
+  if (!customNamePattern.test(name)) {
+    throw refused(`the event name ${shown(name)} must be letters, digits and _, and not begin with a digit`)
+  }
+  if (reservedNames.has(name)) throw refused(`the event name "${name}" is reserved; choose another`)
+}
+
+/** Nesting of a chart's option: ECharts needs about ten levels. */
+const optionDepthMax = 64
+
+/** Options come from agents and end in a browser: data only, nothing that could run. */
+function checkOption(value: unknown, path: string, depth: number): void {
+  if (depth > optionDepthMax) throw refused(`${path} is nested deeper than ${optionDepthMax}`)
+  if (typeof value === 'function' || typeof value === 'symbol' || typeof value === 'bigint') {
+    throw refused(
+      `${path} is a ${typeof value}; a chart's option is plain JSON (use formatter templates such as "{c}")`,
+    )
+  }
+  if (typeof value === 'string' && /^\s*(javascript:|function\b.*\{|\(.*\)\s*=>)/.test(value)) {
+    throw refused(`${path} holds code; a chart's option is plain JSON`)
+  }
+  if (typeof value !== 'object' || value === null) return
+  for (const [key, inner] of Object.entries(value)) checkOption(inner, `${path}.${key}`, depth + 1)
+}
+
+function clamp(progress: number): number {
+  if (Number.isNaN(progress)) throw refused('progress.progress must be a number from 0 to 1, not NaN')
+  return Math.min(1, Math.max(0, progress))
+}
+
+function ends(type: EventType): string {
+  return type === 'started' ? 'begins' : 'ends'
+}
+
+function shown(value: unknown): string {
+  const text = typeof value === 'string' ? JSON.stringify(value) : String(value)
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text
+}
+
+function refused(message: string): RuncastError {
+  return new RuncastError('invalid_request', message)
+}

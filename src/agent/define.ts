@@ -1,0 +1,106 @@
+// What users write. An agent is a function of its input and a context; how it streams is up to it: an async generator
+// yields, an async function emits through the context, and both may do both. This file must never know a log.
+import { type Body } from '../event.ts'
+import { checkBody, looksLikeEvent } from './check.ts'
+import { type Context, inContext } from './context.ts'
+import type { Schema } from './schema.ts'
+
+/** The output, or a generator that yields events and returns it. */
+export type AgentResult<O> =
+  | O
+  | Promise<O>
+  | AsyncGenerator<unknown, O, unknown>
+  | Promise<AsyncGenerator<unknown, O, unknown>>
+export type AgentFunction<I = unknown, O = unknown> = (input: I, context: Context) => AgentResult<O>
+
+export interface AgentOptions<I = unknown, O = unknown> {
+  /** What callers name; lower case letters, digits and hyphens. Default: the function's name. */
+  readonly name?: string
+  readonly description?: string
+  /** What `started.framework` says. Default `runcast`. */
+  readonly framework?: string
+  /** Checked before the agent runs; also its OpenAPI. */
+  readonly input?: Schema<I>
+  /** Checked at the end: an output that does not fit ends the run with `invalid_output`. */
+  readonly output?: Schema<O>
+  /** What `started.scenario` says. */
+  readonly scenario?: string
+  /** Every yield is an `item`, strings too (tools of the olane kind). */
+  readonly yieldsItems?: boolean
+}
+
+export interface Agent<I = unknown, O = unknown> extends AgentOptions<I, O> {
+  readonly name: string
+  readonly framework: string
+  readonly run: AgentFunction<I, O>
+}
+
+/** Defines an agent: `defineAgent(async function* greet({ who }) { yield 'Hello ' })`, or with options first. */
+export function defineAgent<I, O>(run: AgentFunction<I, O>): Agent<I, O>
+export function defineAgent<I, O>(options: AgentOptions<I, O>, run: AgentFunction<I, O>): Agent<I, O>
+export function defineAgent<I, O>(
+  first: AgentOptions<I, O> | AgentFunction<I, O>,
+  second?: AgentFunction<I, O>,
+): Agent<I, O> {
+  const [options, run] = typeof first === 'function' ? [{}, first] : [first, second as AgentFunction<I, O>]
+  return { framework: 'runcast', ...options, name: options.name ?? (run.name || 'agent'), run }
+}
+
+/** What the runtime gives an agent's run: where yields go, and whether to hold back. */
+export interface Stage {
+  readonly signal: AbortSignal
+  emit(body: Body): void
+  /** A promise while the agent is to wait: what it emitted is not stored yet, or its reader is too far behind. */
+  congested(): Promise<void> | undefined
+}
+
+/** Runs an agent to its end and returns its output. On abort a generator gets `return()`. */
+export function perform<I, O>(agent: Agent<I, O>, input: I, context: Context, stage: Stage): Promise<O> {
+  return inContext(context, async () => {
+    const result = await agent.run(input, context)
+    return isGenerator<O>(result) ? drain(result, agent.yieldsItems === true, stage) : result
+  })
+}
+
+async function drain<O>(generator: AsyncGenerator<unknown, O>, itemsOnly: boolean, stage: Stage): Promise<O> {
+  // `return()` queues behind a pending `next()`: an agent that ignores its signal is abandoned after the grace, not here.
+  const stop = () => void generator.return(undefined as never).catch(() => {})
+  if (stage.signal.aborted) stop()
+  else stage.signal.addEventListener('abort', stop, { once: true })
+  try {
+    for (;;) {
+      const { value, done } = await generator.next()
+      if (done) return value
+      try {
+        stage.emit(bodyOf(value, itemsOnly))
+      } catch (refusal) {
+        // The agent may catch what it yielded wrongly, as it could at a call.
+        const next = await generator.throw(refusal)
+        if (next.done) return next.value
+        stage.emit(bodyOf(next.value, itemsOnly))
+      }
+      const waiting = stage.congested()
+      if (waiting) await waiting
+    }
+  } finally {
+    stage.signal.removeEventListener('abort', stop)
+  }
+}
+
+/** What a yield means: a string is a token, an object with one of our types is that event, anything else is an item. */
+function bodyOf(value: unknown, itemsOnly: boolean): Body {
+  if (!itemsOnly) {
+    if (typeof value === 'string') return { type: 'token', content: value }
+    if (looksLikeEvent(value)) return checkBody(value)
+  }
+  if (value instanceof Uint8Array) {
+    return { type: 'item', bytes: Buffer.from(value).toString('base64'), media_type: 'application/octet-stream' }
+  }
+  return { type: 'item', data: value === undefined ? null : value }
+}
+
+function isGenerator<O>(value: unknown): value is AsyncGenerator<unknown, O, unknown> {
+  return (
+    typeof value === 'object' && value !== null && Symbol.asyncIterator in value && 'next' in value && 'return' in value
+  )
+}

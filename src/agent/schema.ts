@@ -1,0 +1,82 @@
+// One way to check a value against what an agent declares: a Standard Schema (zod, valibot, arktype, …) or a JSON
+// Schema from a Dockfile. It must name every field at fault, and never let the agent see what did not pass.
+import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import { type Code, RuncastError } from '../error.ts'
+
+/** The part of https://standardschema.dev that we need; zod, valibot and others implement it. */
+export interface StandardSchema<T = unknown> {
+  readonly '~standard': {
+    readonly version: 1
+    readonly vendor: string
+    validate(value: unknown): Validated<T> | Promise<Validated<T>>
+    readonly types?: { readonly input: unknown; readonly output: T } | undefined
+    readonly jsonSchema?: { input(options: { target: string }): Record<string, unknown> }
+  }
+}
+
+type Validated<T> = { readonly value: T; readonly issues?: undefined } | { readonly issues: readonly Issue[] }
+interface Issue {
+  readonly message: string
+  readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined
+}
+
+export type JsonSchema = Readonly<Record<string, unknown>>
+export type Schema<T = unknown> = StandardSchema<T> | JsonSchema
+
+interface Fault {
+  readonly field: string
+  readonly message: string
+}
+
+/** The value as the schema gives it back; throws `code` with `details.issues`, one for each field at fault. */
+export async function checked<T>(schema: Schema<T> | undefined, value: unknown, what: string, code: Code): Promise<T> {
+  if (!schema) return value as T
+  const faults: Fault[] = []
+  if (isStandard(schema)) {
+    const result = await schema['~standard'].validate(value)
+    if (!result.issues) return result.value
+    for (const { path, message } of result.issues) faults.push({ field: fieldOf(path), message })
+  } else {
+    const validate = compiled(schema)
+    if (validate(value)) return value as T
+    for (const error of validate.errors ?? []) {
+      const missing = (error.params as { missingProperty?: string }).missingProperty
+      const field = [error.instancePath.slice(1).replaceAll('/', '.'), missing].filter(Boolean).join('.')
+      faults.push({ field, message: error.message ?? error.keyword })
+    }
+  }
+  const lines = faults.map(({ field, message }) => (field ? `${field}: ${message}` : message))
+  throw new RuncastError(code, `the ${what} does not fit its schema: ${lines.join('; ')}`, {
+    details: { issues: faults },
+  })
+}
+
+/** The schema as JSON Schema, for OpenAPI; an empty one where a Standard Schema's library cannot say. */
+export function jsonSchemaOf(schema: Schema | undefined): JsonSchema {
+  if (!schema) return {}
+  if (!isStandard(schema)) return schema
+  try {
+    return schema['~standard'].jsonSchema?.input({ target: 'draft-2020-12' }) ?? {}
+  } catch {
+    return {} // a type that JSON Schema cannot express: the schema still validates
+  }
+}
+
+function isStandard<T>(schema: Schema<T>): schema is StandardSchema<T> {
+  return '~standard' in schema
+}
+
+function fieldOf(path: Issue['path']): string {
+  return (path ?? []).map(part => String(typeof part === 'object' ? part.key : part)).join('.')
+}
+
+const validators = new WeakMap<JsonSchema, ValidateFunction>()
+
+function compiled(schema: JsonSchema): ValidateFunction {
+  let validate = validators.get(schema)
+  if (!validate) {
+    validate = new Ajv2020({ allErrors: true, strict: false, allowUnionTypes: true }).compile(schema)
+    validators.set(schema, validate)
+  }
+  return validate
+}

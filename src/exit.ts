@@ -1,0 +1,270 @@
+// The one way from an agent into its log: filter, redact, limit, then append with compare. Nothing else writes to a
+// run's log. It must keep the order of what was emitted, never let anything follow the end, and never hold more bytes
+// than its bound: an agent that nobody awaits fails its run, and not the process.
+import { type Entry, entryOf } from './batch.ts'
+import type { Stored } from './agent/context.ts'
+import { RuncastError } from './error.ts'
+import type { Body } from './event.ts'
+import type { HeadChange, Key, Log } from './log.ts'
+import { createOutputLimit } from './output-limit.ts'
+import type { Redactor } from './redact.ts'
+import { atEndOfTurn } from './turn.ts'
+
+/** What a run may hold in memory before it is stored. 8 MiB is a second of a fast model times a thousand. */
+export const pendingBytesMax = 8 * 1024 * 1024
+/** A generator waits for the store when this much is pending: four batches' worth keeps the log busy. */
+const pendingBytesHigh = 64 * 1024
+/** One event. Frames above 64 KiB already trouble some readers (PROTOCOL.md §4.5); a megabyte troubles everyone. */
+export const eventBytesMax = 1024 * 1024
+
+export interface ExitOptions {
+  readonly log: Log
+  readonly key: Key
+  /** The last sequence of the log when this exit takes over. */
+  readonly last: number
+  /** Which optional events pass: `all`, or type names, `custom`, `custom:NAME`. */
+  readonly allowed?: 'all' | ReadonlySet<string> | undefined
+  readonly redactor?: Redactor | undefined
+  readonly outputCharsMax?: number | undefined
+  readonly pendingBytesMax?: number | undefined
+  readonly now: () => number
+  readonly sleep: (ms: number) => Promise<void>
+  /** The log is lost to this owner: another one took over, or the backend stays away. Nothing can be written any more. */
+  readonly onLost: (error: RuncastError) => void
+  /** The agent emitted more than memory may hold: the run is to end with this error. */
+  readonly onOverload: (error: RuncastError) => void
+  /** Called after every append with how many events and bytes it added. */
+  readonly onStored?: ((events: number, bytes: number) => void) | undefined
+}
+
+export interface Exit {
+  readonly last: number
+  emit(body: Body): Stored
+  /** Changes the head in step with the log. */
+  change(head: HeadChange): Stored
+  /** A promise while the agent is to wait for the store. */
+  congested(): Promise<void> | undefined
+  /** Lets go what redaction holds back: a question, or the end, cannot wait for the next token. */
+  release(): void
+  /** The terminal event: resolves when it is stored. Whatever is emitted later is refused. */
+  end(body: Body, head: HeadChange): Promise<void>
+}
+
+/** Always in the log, whatever the filter says: without them nobody could tell what became of a run. */
+const alwaysWritten = new Set(['started', 'complete', 'error', 'cancelled', 'input'])
+
+export function createExit(options: ExitOptions): Exit {
+  const { log, key, now, redactor, allowed = 'all' } = options
+  const limit = createOutputLimit(options.outputCharsMax)
+  const bytesMax = options.pendingBytesMax ?? pendingBytesMax
+  let last = options.last
+  let entries: Entry[] = []
+  let head: HeadChange | undefined
+  let group = new Group()
+  let bytes = 0
+  let scheduled = false
+  let flying: Sent | undefined
+  let lost: RuncastError | undefined
+  let overload: RuncastError | undefined
+  let ended = false
+
+  const schedule = () => {
+    if (scheduled || flying) return
+    scheduled = true
+    atEndOfTurn(flush)
+  }
+
+  const flush = () => {
+    scheduled = false
+    if (entries.length === 0 && !head) return
+    const sent = { entries, head, group, bytes }
+    flying = sent
+    entries = []
+    head = undefined
+    group = new Group()
+    bytes = 0
+    try {
+      const appended = log.append(key, last, sent.entries, sent.head)
+      if (typeof appended === 'number') stored(appended)
+      else appended.then(stored, error => void recover(sent, error))
+    } catch (error) {
+      void recover(sent, error)
+    }
+  }
+
+  const stored = (newLast: number) => {
+    const sent = flying as Sent
+    options.onStored?.(newLast - last, sent.bytes)
+    last = newLast
+    flying = undefined
+    sent.group.resolve()
+    if (entries.length > 0 || head) schedule()
+  }
+
+  /** A failed append may have arrived all the same: the tail says. A backend that is away is asked again, with backoff. */
+  const recover = async (sent: Sent, thrown: unknown) => {
+    let error = RuncastError.from(thrown, 'unavailable')
+    for (let attempt = 0; attempt < retriesMax; attempt++) {
+      try {
+        const arrived = await hasArrived(log, key, last, sent)
+        if (arrived !== undefined) return stored(arrived)
+        if (!error.retryable) break
+        await options.sleep(Math.min(retryMsMax, retryMsMin * 2 ** attempt))
+        return stored(await log.append(key, last, sent.entries, sent.head))
+      } catch (again) {
+        error = RuncastError.from(again, 'unavailable')
+      }
+    }
+    fail(error)
+  }
+
+  const fail = (error: RuncastError) => {
+    lost = error
+    flying?.group.reject(error)
+    flying = undefined
+    group.reject(error)
+    entries = []
+    head = undefined
+    options.onLost(error)
+  }
+
+  /** Behind the redactor: the event as it will be, on its way into the next batch. */
+  const commit = (body: Body) => {
+    for (const limited of limit(body)) {
+      const entry = encoded(limited, now())
+      entries.push(entry)
+      bytes += entry.body.length
+    }
+    schedule()
+    if (bytes <= bytesMax || overload) return
+    const message = `the agent emitted ${bytes} bytes faster than they could be stored (limit ${bytesMax}); await its emits`
+    overload = new RuncastError('overloaded', message)
+    options.onOverload(overload)
+  }
+
+  const admit = (body: Body): Stored => {
+    if (redactor) {
+      const before = entries.length
+      redactor.push(body, commit)
+      // Held back: an awaiting agent goes on, for only its next token can let go what is held.
+      if (entries.length === before) return settled
+    } else commit(body)
+    return group
+  }
+
+  return {
+    get last() {
+      return last
+    },
+    emit(body) {
+      const refusal = lost ?? overload
+      if (refusal) return rejected(refusal)
+      if (ended) return rejected(new RuncastError('run_ended', 'the run has ended; nothing follows its last event'))
+      return passes(body, allowed) ? admit(body) : settled
+    },
+    change(change) {
+      if (lost) return rejected(lost)
+      head = { ...head, ...change }
+      schedule()
+      return group
+    },
+    congested: () => (bytes > pendingBytesHigh && !lost ? group.promise() : undefined),
+    release: () => redactor?.release(commit),
+    async end(body, change) {
+      if (lost) throw lost
+      ended = true
+      redactor?.release(commit)
+      const final = redactor ? redactor.value(body) : body
+      for (const limited of limit(final)) entries.push(encoded(limited, now()))
+      head = { ...head, ...change }
+      schedule()
+      await group
+    },
+  }
+}
+
+/** How often, and after how long, an append is tried again: about a minute in all, then the run is lost. */
+const retriesMax = 12
+const retryMsMin = 20
+const retryMsMax = 10_000
+
+interface Sent {
+  readonly entries: readonly Entry[]
+  readonly head: HeadChange | undefined
+  readonly group: Group
+  readonly bytes: number
+}
+
+/** Whether entries whose acknowledgement was lost are in the log: the new last if so, undefined if nothing came. */
+async function hasArrived(log: Log, key: Key, after: number, sent: Sent): Promise<number | undefined> {
+  const batch = await log.read(key, after, sent.entries.length + 1)
+  if (batch.last === after) return undefined
+  const first = sent.entries[0]
+  const ours = first && batch.after === after && batch.json(0).toString().endsWith(`${first.body}}`)
+  if (ours && batch.last === after + sent.entries.length) return batch.last
+  throw new RuncastError('conflict', `${key} has another owner: it is at ${batch.last}, and we wrote to ${after}`)
+}
+
+function encoded(body: Body, time: number): Entry {
+  let entry: Entry
+  try {
+    entry = entryOf(body, time)
+  } catch (error) {
+    throw new RuncastError('invalid_request', `the ${body.type} event is no JSON: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+  if (entry.body.length > eventBytesMax) {
+    throw new RuncastError(
+      'too_large',
+      `the ${body.type} event has ${entry.body.length} characters; the limit is ${eventBytesMax}: send it in parts or by reference`,
+    )
+  }
+  return entry
+}
+
+function passes(body: Body, allowed: 'all' | ReadonlySet<string>): boolean {
+  if (allowed === 'all' || alwaysWritten.has(body.type)) return true
+  if (body.type === 'custom') return allowed.has('custom') || allowed.has(`custom:${body.name}`)
+  return allowed.has(body.type)
+}
+
+/** All that goes into one append; everyone who emitted into it may await the same object, and pays only if they do. */
+class Group implements PromiseLike<void> {
+  private state: 'pending' | 'done' | RuncastError = 'pending'
+  private deferred: PromiseWithResolvers<void> | undefined
+
+  promise(): Promise<void> {
+    if (this.state === 'done') return Promise.resolve()
+    if (this.state !== 'pending') return Promise.reject(this.state)
+    this.deferred ??= Promise.withResolvers<void>()
+    return this.deferred.promise
+  }
+
+  // oxlint-disable-next-line unicorn/no-thenable -- an emit that nobody awaits must not cost a promise
+  then<A = void, B = never>(
+    done?: ((value: void) => A | PromiseLike<A>) | null,
+    failed?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    return this.promise().then(done, failed)
+  }
+
+  resolve(): void {
+    this.state = 'done'
+    this.deferred?.resolve()
+  }
+
+  reject(error: RuncastError): void {
+    this.state = error
+    this.deferred?.reject(error)
+  }
+}
+
+const settled: Stored = new Group()
+;(settled as Group).resolve()
+
+function rejected(error: RuncastError): Stored {
+  const group = new Group()
+  group.reject(error)
+  return group
+}

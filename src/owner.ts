@@ -1,0 +1,242 @@
+// The process that executes a run: its only appender. It listens to the inbox, gives the agent its turn, its context
+// and its deadline, and writes the one end. It must seal whatever happens: an agent that ignores its signal is
+// abandoned after the grace, and nothing it still does reaches the log.
+import { type Agent, perform } from './agent/define.ts'
+import { createContext, type Stored } from './agent/context.ts'
+import { checked } from './agent/schema.ts'
+import { plainEntry } from './batch.ts'
+import { RuncastError } from './error.ts'
+import type { Body } from './event.ts'
+import { type ExitOptions, createExit } from './exit.ts'
+import { follow } from './follow.ts'
+import {
+  type HeadChange,
+  inboxKey,
+  type Key,
+  type Log,
+  type NewHead,
+  type Numbered,
+  readLimitEntries,
+  type Told,
+} from './log.ts'
+
+/** Why an agent is told to stop; the reason of its signal. */
+export type StopReason =
+  | { readonly kind: 'cancelled'; readonly reason?: string | undefined; readonly by?: string | undefined }
+  | { readonly kind: 'timeout' | 'interrupted' | 'overloaded'; readonly error: string }
+  | { readonly kind: 'lost'; readonly error: RuncastError }
+
+export interface OwnerOptions {
+  readonly log: Log
+  readonly key: Key
+  readonly agent: Agent
+  readonly input: unknown
+  readonly head: NewHead
+  readonly exit: Pick<ExitOptions, 'allowed' | 'redactor' | 'outputCharsMax' | 'pendingBytesMax' | 'onStored'>
+  readonly now: () => number
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
+  readonly cancelGraceMs: number
+  readonly maxRunDurationMs: number
+  /** Waits for the run's turn on its thread; undefined when aborted first. Absent: runs at once. */
+  readonly turn?: ((signal: AbortSignal) => Promise<number | undefined>) | undefined
+  /** Whether the run listens to an inbox; direct streams do not. */
+  readonly inbox: boolean
+  /** The reader of a direct stream is too far behind. */
+  readonly pressure?: (() => Promise<void> | undefined) | undefined
+  readonly onStarted?: ((threadBase: number) => Promise<void>) | undefined
+}
+
+export interface Owner {
+  /** Resolves with how it ended once the log is sealed. */
+  readonly sealed: Promise<{ status: NewHead['status']; last: number }>
+  /** Stops the agent for good. The first reason wins. */
+  stop(reason: StopReason): void
+}
+
+export function own(options: OwnerOptions): Owner {
+  const { log, key, agent, head, now, sleep, cancelGraceMs } = options
+  const stopping = new AbortController()
+  const stop = (reason: StopReason) => stopping.abort(reason)
+  const exit = createExit({
+    ...options.exit,
+    log,
+    key,
+    last: 0,
+    now,
+    sleep,
+    onLost: error => stop({ kind: 'lost', error }),
+    onOverload: error => stop({ kind: 'overloaded', error: error.message }),
+  })
+  const inbox = options.inbox ? listen(options, stop, exit) : undefined
+
+  const run = async (): Promise<{ status: NewHead['status']; last: number }> => {
+    await inbox?.read()
+    if (options.turn && !stopping.signal.aborted) {
+      const base = await options.turn(stopping.signal)
+      if (base !== undefined) return execute(base)
+      return seal()
+    }
+    return stopping.signal.aborted ? seal() : execute(0)
+  }
+
+  const execute = async (thread_base: number) => {
+    const { run_id, thread_id, user_id, labels } = head
+    const started_at = now()
+    const identity = { ...(thread_id !== undefined && { thread_id }), ...(user_id !== undefined && { user_id }) }
+    const { scenario, company_id } = labels ?? {}
+    const told = scenario ?? agent.scenario
+    exit.emit({
+      type: 'started',
+      agent_name: agent.name,
+      framework: agent.framework,
+      ...identity,
+      ...(told !== undefined && { scenario: told }),
+      ...(company_id !== undefined && { company_id }),
+    })
+    await exit.change({ status: 'running', started_at, thread_base })
+    await options.onStarted?.(thread_base)
+    if (stopping.signal.aborted) return seal()
+    const over = new AbortController() // the deadline's timer goes with the run
+    const late = () => stop({ kind: 'timeout', error: `the run took longer than ${options.maxRunDurationMs} ms` })
+    sleep(options.maxRunDurationMs, over.signal).then(late, nothing)
+    const context = createContext({
+      run_id,
+      agent: agent.name,
+      tenant: head.tenant,
+      ...identity,
+      labels,
+      signal: stopping.signal,
+      emit: exit.emit,
+      answer: inbox?.answer,
+    })
+    const congested = () => exit.congested() ?? options.pressure?.()
+    const stage = { signal: stopping.signal, congested, emit: (body: Body): Stored => exit.emit(body) }
+    const performed = perform(agent, options.input, context, stage).then(
+      output => completed(agent, output, now() - started_at),
+      failure,
+    )
+    const abandoned = aborted(stopping.signal)
+      .then(() => sleep(cancelGraceMs, over.signal))
+      .then(nothing, nothing)
+    const outcome = await Promise.race([performed, abandoned])
+    over.abort()
+    return seal(outcome)
+  }
+
+  /** The one end: the inbox is closed first, so that a cancel that came in time still decides. */
+  const seal = async (outcome?: Body) => {
+    await inbox?.close()
+    const reason = stopping.signal.aborted ? (stopping.signal.reason as StopReason) : undefined
+    const end = (reason && endOf(reason)) ?? outcome ?? failure(new Error('the run ended without an outcome'))
+    try {
+      await exit.end(end, { status: statusOf(end), completed_at: now() })
+    } catch (error) {
+      // An output too large or no JSON: the run still gets its one end. A lost log cannot be written at all.
+      await exit.end(failure(error), { status: 'failed', completed_at: now() })
+    }
+    return { status: statusOf(end), last: exit.last }
+  }
+
+  const sealed = run().finally(() => inbox?.leave())
+  sealed.catch(() => {}) // a lost log: recovery seals the run; whoever waits for `sealed` is told
+  return { sealed, stop }
+}
+
+/** The owner's end of the inbox. */
+function listen(options: OwnerOptions, stop: (reason: StopReason) => void, exit: ReturnType<typeof createExit>) {
+  const { log, now, head } = options
+  const key = inboxKey(head.run_id)
+  const answers = new Map<string, PromiseWithResolvers<unknown>>()
+  const leaving = new AbortController()
+  let heard = 0
+
+  const answerTo = (input_id: string) => {
+    const answer = answers.get(input_id) ?? Promise.withResolvers<unknown>()
+    answers.set(input_id, answer)
+    return answer
+  }
+
+  const hear = (told: Numbered<Told>) => {
+    if (told.sequence <= heard) return
+    heard = told.sequence
+    if (told.type === 'cancel') {
+      exit.change({ cancel_requested_at: now() })
+      stop({ kind: 'cancelled', reason: told.reason, by: told.by })
+    } else if (told.type === 'input') {
+      const { input_id, value, by } = told
+      exit.emit({ type: 'input', input_id, kind: 'answer', value, ...(by !== undefined && { by }) })
+      answerTo(input_id).resolve(value)
+    }
+  }
+
+  const read = async () => {
+    const batch = await log.read(key, heard, readLimitEntries)
+    for (const told of batch.events as unknown as readonly Numbered<Told>[]) hear(told)
+  }
+
+  follow(log, key, { signal: leaving.signal }, batch => {
+    for (const told of batch.events as unknown as readonly Numbered<Told>[]) hear(told)
+  }).catch(error => stop({ kind: 'lost', error: RuncastError.from(error) }))
+
+  return {
+    read,
+    /** Waits for the answer to a question; one that came before the question counts. */
+    answer(input_id: string, signal: AbortSignal): Promise<unknown> {
+      exit.release()
+      return Promise.race([answerTo(input_id).promise, aborted(signal).then(() => Promise.reject(signal.reason))])
+    },
+    async close(): Promise<void> {
+      for (;;) {
+        try {
+          await log.append(key, heard, [plainEntry({ type: 'closed' } satisfies Told, now())])
+          return
+        } catch (error) {
+          if (!(error instanceof RuncastError && error.code === 'conflict')) throw error
+          await read()
+        }
+      }
+    },
+    leave: () => leaving.abort(),
+  }
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise(resolve => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+function nothing(): undefined {}
+
+async function completed(agent: Agent, returned: unknown, latencyMs: number): Promise<Body> {
+  try {
+    const output = await checked(agent.output, returned === undefined ? null : returned, 'output', 'invalid_input')
+    return { type: 'complete', output, latency_seconds: latencyMs / 1000 }
+  } catch (error) {
+    return { ...failure(error), code: 'invalid_output' } as Body
+  }
+}
+
+/** A thrown value as the run's end: its own code if it has one, no stack. */
+function failure(thrown: unknown): Body {
+  const code = (thrown as { code?: unknown } | null)?.code
+  const details = thrown instanceof RuncastError ? thrown.details : {}
+  return {
+    type: 'error',
+    error: thrown instanceof Error ? thrown.message : String(thrown),
+    code: typeof code === 'string' && code !== '' ? code : 'agent_error',
+    ...(Object.keys(details).length > 0 && { details: { ...details } }),
+  }
+}
+
+function endOf(reason: StopReason): Body | undefined {
+  if (reason.kind === 'cancelled') {
+    const { by, reason: why } = reason
+    return { type: 'cancelled', ...(why !== undefined && { reason: why }), ...(by !== undefined && { by }) }
+  }
+  if (reason.kind === 'lost') return { type: 'error', error: reason.error.message, code: reason.error.code }
+  return { type: 'error', error: reason.error, code: reason.kind }
+}
+
+function statusOf(end: Body): HeadChange['status'] & {} {
+  return end.type === 'complete' ? 'completed' : end.type === 'cancelled' ? 'cancelled' : 'failed'
+}

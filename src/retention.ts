@@ -1,0 +1,208 @@
+// What is forgotten, and the view left behind: whole runs by age, count and bytes; the oldest events of a run that grew
+// too long; feeds up to their oldest kept run. Backends never trim by themselves. It must never drop a run that is open.
+import {
+  everyTenant,
+  type FeedEntry,
+  type Head,
+  inboxKey,
+  isEnded,
+  type Key,
+  type Log,
+  readLimitEntries,
+  runKey,
+  tenantFeed,
+  threadFeed,
+} from './log.ts'
+import { emptyView, foldBatch, type View } from './state/fold.ts'
+
+export interface RetentionLimits {
+  /** Ended runs are kept this long. Default one hour, as the seeds did. */
+  readonly ageMs?: number
+  /** Ended runs kept at most. */
+  readonly runsMax?: number
+  /** Events kept of one run; the oldest are folded into its view. */
+  readonly eventsPerRunMax?: number
+  readonly bytesPerRunMax?: number
+  /** Bytes of all ended runs together. */
+  readonly bytesTotalMax?: number
+}
+
+export const retentionDefaults = {
+  ageMs: 3_600_000,
+  runsMax: 10_000,
+  eventsPerRunMax: 100_000,
+  bytesPerRunMax: 64 * 1024 * 1024,
+  bytesTotalMax: 512 * 1024 * 1024,
+} as const
+
+export interface Retention {
+  /** A run has so many more events and bytes. */
+  grown(run: string, events: number, bytes: number): void
+  ended(run: string): void
+  /** Finds the ended runs of a durable log after a start. */
+  load(): Promise<void>
+  stop(): void
+}
+
+interface Ended {
+  readonly run: string
+  readonly tenant: string
+  readonly thread: string | undefined
+  readonly at: number
+  readonly bytes: number
+}
+
+/** Trimming folds events into a view, so it is done for a tenth of the limit at a time. */
+const keptShare = 0.9
+/** How much a run may grow, as a share of its limits, before its size is looked at again. */
+const lookShare = 0.02
+/** How often runs are looked at whose time is up. */
+const sweepMs = 1_000
+
+export function createRetention(
+  log: Log,
+  limits: RetentionLimits,
+  deps: { readonly now: () => number; readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void> },
+): Retention {
+  const { ageMs, runsMax, eventsPerRunMax, bytesPerRunMax, bytesTotalMax } = { ...retentionDefaults, ...limits }
+  const stopping = new AbortController()
+  const ended: Ended[] = [] // oldest first
+  const growths = new Map<string, { events: number; bytes: number; busy: boolean }>()
+  let bytesTotal = 0
+  let sweeping = false
+  let timing = false
+
+  const add = (head: Head) => {
+    ended.push({
+      run: head.run_id,
+      tenant: head.tenant,
+      thread: head.thread_id,
+      at: head.completed_at ?? head.created_at,
+      bytes: head.bytes,
+    })
+    bytesTotal += head.bytes
+  }
+
+  const due = () => {
+    const oldest = ended[0]
+    return (
+      oldest !== undefined && (ended.length > runsMax || bytesTotal > bytesTotalMax || oldest.at + ageMs <= deps.now())
+    )
+  }
+
+  const sweep = async () => {
+    if (sweeping || stopping.signal.aborted) return
+    sweeping = true
+    try {
+      const feeds = new Set<Key>()
+      while (due()) {
+        const gone = ended.shift() as Ended
+        bytesTotal -= gone.bytes
+        await log.drop(runKey(gone.run))
+        await log.drop(inboxKey(gone.run))
+        feeds.add(tenantFeed(gone.tenant))
+        if (gone.thread !== undefined) feeds.add(threadFeed(gone.tenant, gone.thread))
+      }
+      for (const feed of feeds) await trimFeed(log, feed)
+    } finally {
+      sweeping = false
+    }
+  }
+
+  /** One timer while anything may grow old. */
+  const watchTime = () => {
+    if (timing || ended.length === 0) return
+    timing = true
+    deps.sleep(Math.max(sweepMs, Math.min(ageMs, 60_000)), stopping.signal).then(
+      async () => {
+        timing = false
+        await sweep()
+        watchTime()
+      },
+      () => {},
+    )
+  }
+
+  /** Cuts a run back to nine tenths of its limits, and leaves the view of what it forgets. */
+  const trim = async (run: string) => {
+    const head = await log.head(run)
+    if (!head || isEnded(head.status)) return
+    const size = head.last - head.first + 1
+    const share = Math.min(1, (eventsPerRunMax * keptShare) / size, (bytesPerRunMax * keptShare) / head.bytes)
+    if (size <= eventsPerRunMax && head.bytes <= bytesPerRunMax) return
+    const upTo = Math.min(head.last - 1, head.first - 1 + Math.ceil(size * (1 - share)))
+    await log.drop(runKey(run), upTo, Buffer.from(JSON.stringify(await viewAt(log, run, upTo))))
+  }
+
+  return {
+    grown(run, events, bytes) {
+      const growth = growths.get(run) ?? { events: 0, bytes: 0, busy: false }
+      growths.set(run, growth)
+      growth.events += events
+      growth.bytes += bytes
+      const due = growth.events > eventsPerRunMax * lookShare || growth.bytes > bytesPerRunMax * lookShare
+      if (!due || growth.busy) return
+      Object.assign(growth, { events: 0, bytes: 0, busy: true })
+      void trim(run)
+        .catch(() => {}) // the log is away: the next growth tries again
+        .finally(() => (growth.busy = false))
+    },
+    ended(run) {
+      growths.delete(run)
+      void Promise.resolve(log.head(run)).then(head => {
+        if (!head || !isEnded(head.status)) return
+        add(head)
+        watchTime()
+        if (due()) void sweep()
+      })
+    },
+    async load() {
+      const found: Head[] = []
+      let before: Head | undefined
+      for (;;) {
+        const page = await log.list({ tenant: everyTenant, limit: 1_000, ...(before && { before }) })
+        found.push(...page.filter(head => isEnded(head.status)))
+        before = page.at(-1)
+        if (!before) break
+      }
+      found.sort((a, b) => (a.completed_at ?? a.created_at) - (b.completed_at ?? b.created_at))
+      for (const head of found) add(head)
+      await sweep()
+      watchTime()
+    },
+    stop: () => stopping.abort(),
+  }
+}
+
+/** The view of a run at a sequence that is still kept. */
+async function viewAt(log: Log, run: string, at: number): Promise<View> {
+  let view = emptyView(run)
+  while (view.at < at) {
+    const batch = await log.read(runKey(run), view.at, Math.min(readLimitEntries, at - view.at))
+    if (batch.gap?.snapshot) view = JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View
+    if (batch.last <= view.at) break
+    view = foldBatch(view, batch)
+  }
+  return view
+}
+
+/** Forgets a feed up to its oldest kept run. A thread keeps its last entry, which numbers what follows. */
+async function trimFeed(log: Log, feed: Key): Promise<void> {
+  let upTo = 0
+  for (;;) {
+    const batch = await log.read(feed, upTo, readLimitEntries)
+    if (batch.count === 0) break
+    const entries = batch.events as unknown as readonly (FeedEntry & { sequence: number })[]
+    const kept = await indexOfKept(log, entries)
+    upTo = kept === -1 ? batch.last : (entries[kept]?.sequence ?? 1) - 1
+    if (kept !== -1) break
+  }
+  const { last } = await log.read(feed, Math.max(0, upTo - 1), readLimitEntries)
+  const cut = feed.startsWith('feed/thread/') ? Math.min(upTo, last - 1) : upTo
+  if (cut > 0) await log.drop(feed, cut)
+}
+
+async function indexOfKept(log: Log, entries: readonly FeedEntry[]): Promise<number> {
+  for (const [index, entry] of entries.entries()) if (await log.head(entry.run_id)) return index
+  return -1
+}

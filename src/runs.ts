@@ -1,0 +1,521 @@
+// The product: start, get, list, follow, tell, cancel. `createRuns` here and `connect(url)` in the client are both Runs,
+// and one suite judges both. It works over any Log, and must never need two logs to change together.
+import type { Agent } from './agent/define.ts'
+import { checked } from './agent/schema.ts'
+import { type Batch, plainEntry, type Types } from './batch.ts'
+import { RuncastError } from './error.ts'
+import type { Event, Json } from './event.ts'
+import { createFeeds, type OnBusy } from './feeds.ts'
+import { type Deliver, follow, iterate } from './follow.ts'
+import {
+  everyTenant,
+  type FeedEntry,
+  type Head,
+  inboxKey,
+  isEnded,
+  type Log,
+  type NewHead,
+  type Numbered,
+  runKey,
+  type Status,
+  tenantFeed,
+  threadFeed,
+  type Told,
+} from './log.ts'
+import { type Owner, own } from './owner.ts'
+import { createRedactor } from './redact.ts'
+import { createRetention, type RetentionLimits } from './retention.ts'
+import { infoOf, infoWithEnd, type RunInfo } from './run-info.ts'
+import { emptyView, foldBatch, type View } from './state/fold.ts'
+import { stateHash } from './state/hash.ts'
+
+export interface StartOptions {
+  /** The run's id; made up when absent. */
+  readonly run?: string | undefined
+  readonly thread?: string | undefined
+  readonly onBusy?: OnBusy | undefined
+  /** Repeating a start with the same key and input gives the same run. */
+  readonly idempotencyKey?: string | undefined
+  /** `scenario` and `company_id` also appear in `started`. */
+  readonly labels?: Record<string, string> | undefined
+}
+
+export interface FollowRunOptions {
+  /** The last sequence seen; 0 = from the start. */
+  readonly after?: number | undefined
+  readonly types?: Types | undefined
+  /** Fail with `cursor_gone` instead of continuing behind a gap. */
+  readonly strict?: boolean | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface ListFilter {
+  readonly status?: Status | undefined
+  readonly thread?: string | undefined
+  readonly agent?: string | undefined
+  /** `next` of the page before. */
+  readonly cursor?: string | undefined
+  readonly limit?: number | undefined
+}
+
+export interface Page {
+  readonly runs: readonly RunInfo[]
+  readonly next?: string
+}
+
+/** What one may tell a run. */
+export type Message =
+  | { readonly type: 'cancel'; readonly reason?: string | undefined }
+  | { readonly type: 'input'; readonly input_id: string; readonly value: unknown }
+
+/** A run by its id, or the feed of a thread, whose entries say which runs it has. */
+export type Target = string | { readonly thread: string }
+
+/** The product; local and remote alike. */
+export interface Runs extends AsyncDisposable {
+  /** Starts an agent; `undefined` names the only, or first, one. */
+  start(agent: string | undefined, input: unknown, options?: StartOptions): Promise<RunInfo>
+  get(run: string): Promise<RunInfo>
+  list(filter?: ListFilter): Promise<Page>
+  /** Delivers batches from the cursor on until the end; `deliver` returns a promise to be asked for patience. */
+  follow(target: Target, options: FollowRunOptions, deliver: Deliver): Promise<void>
+  /** The same for humans. */
+  tail(target: Target, options?: FollowRunOptions): AsyncIterable<Batch>
+  /** The view at a cursor, default: now. */
+  snapshot(run: string, at?: number): Promise<View>
+  /** Appends to the inbox; throws `run_ended` when nobody listens any more. */
+  tell(run: string, message: Message): Promise<void>
+  /** Tells the run to stop and resolves when it is sealed. */
+  cancel(run: string, reason?: string): Promise<RunInfo>
+}
+
+/** Clock, dice and ids are arguments: a simulation drives them from one seed. */
+export interface Deps {
+  /** ms since the epoch. */
+  readonly now: () => number
+  readonly id: () => string
+  readonly random: () => number
+  /** Rejects when the signal aborts. */
+  readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
+}
+
+export interface RunsOptions {
+  readonly log: Log
+  readonly agents: readonly Agent[]
+  readonly deps: Deps
+  readonly allowed?: 'all' | ReadonlySet<string>
+  readonly redactPatterns?: readonly RegExp[]
+  readonly outputCharsMax?: number | undefined
+  readonly pendingBytesMax?: number | undefined
+  readonly maxRunDurationMs?: number
+  readonly cancelGraceMs?: number
+  readonly cancelWhenUnwatchedMs?: number | undefined
+  readonly readersPerRunMax?: number
+  readonly onBusy?: OnBusy
+  readonly allowClientIds?: boolean
+  readonly retention?: RetentionLimits
+}
+
+/** Who asks. */
+export interface Principal {
+  readonly tenant: string
+  readonly user?: string | undefined
+}
+
+/** The local Runs: it owns the runs that it starts. */
+export interface LocalRuns extends Runs {
+  readonly agents: readonly Agent[]
+  /** The same runs as somebody sees them: only those of their tenant. */
+  as(who: Principal): Runs
+  /** Seals what a dead process left open. Once, before the first start. */
+  recover(): Promise<number>
+  /** Refuses new runs, gives the running ones time to end, then seals them as `interrupted`. */
+  stop(graceMs: number): Promise<void>
+  /** Runs that this process executes now. */
+  readonly running: number
+}
+
+const runIdPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/
+/** A page of `list`: fits a screen or two, and one read of every backend. */
+const pageRuns = 50
+const pageRunsMax = 500
+const defaultTenant = 'default'
+
+export function createRuns(options: RunsOptions): LocalRuns {
+  const { log, agents, deps } = options
+  const { maxRunDurationMs = 3_600_000, cancelGraceMs = 1_000, readersPerRunMax = 100 } = options
+  const owner = deps.id()
+  const owners = new Map<string, { owner: Owner; done: Promise<void> }>()
+  const readers = new Map<string, number>()
+  const retention = createRetention(log, options.retention ?? {}, deps)
+  const feeds = createFeeds({
+    log,
+    owner,
+    now: deps.now,
+    settle,
+    interrupt: run => told(run, { type: 'cancel', reason: 'interrupted by a newer run' }),
+  })
+  let stopping = false
+
+  async function headOf(run: string, who: Principal): Promise<Head> {
+    const head = await log.head(run)
+    if (!head || head.tenant !== who.tenant) throw new RuncastError('not_found', `there is no run ${shown(run)}`)
+    return head
+  }
+
+  async function start(
+    who: Principal,
+    name: string | undefined,
+    raw: unknown,
+    opts: StartOptions = {},
+  ): Promise<RunInfo> {
+    if (stopping) throw new RuncastError('not_ready', 'the server is shutting down; try again')
+    const agent = agentOf(agents, name)
+    const input = await checked(agent.input, raw, 'input', 'invalid_input')
+    const run_id = runIdOf(who, opts)
+    const key = opts.idempotencyKey
+    const input_hash = key === undefined ? undefined : stateHash([agent.name, raw])
+    const known = await log.head(run_id)
+    if (known) return repeated(known, input_hash)
+
+    const created_at = deps.now()
+    const head: NewHead = {
+      run_id,
+      status: 'accepted',
+      agent: agent.name,
+      framework: agent.framework,
+      tenant: who.tenant,
+      ...(opts.thread !== undefined && { thread_id: opts.thread }),
+      ...(who.user !== undefined && { user_id: who.user }),
+      ...(opts.labels && { labels: opts.labels }),
+      input: raw as Json,
+      ...(input_hash !== undefined && { input_hash }),
+      owner,
+      created_at,
+    }
+    const thread = opts.thread === undefined ? undefined : threadFeed(who.tenant, opts.thread)
+    if (thread) await feeds.claim(thread, run_id, opts.onBusy ?? options.onBusy ?? 'reject')
+    await feeds.announce(tenantFeed(who.tenant), { type: 'accepted', run_id, owner })
+    try {
+      await log.append(runKey(run_id), 0, [], head)
+    } catch (error) {
+      const other = RuncastError.from(error).code === 'conflict' ? await log.head(run_id) : undefined
+      if (other) return repeated(other, input_hash)
+      throw error
+    }
+    execute(agent, input, head, thread)
+    return infoOf({ ...head, first: 1, last: 0, bytes: 0 })
+  }
+
+  /** The run that an idempotency key already has, or a refusal. */
+  function repeated(head: Head, input_hash: string | undefined): RunInfo {
+    if (input_hash !== undefined && head.input_hash === input_hash) return infoOf(head)
+    const what =
+      input_hash === undefined ? `the run ${head.run_id} exists` : 'this idempotency key was used with another input'
+    throw new RuncastError('conflict', `${what}; choose another`, { details: { run_id: head.run_id } })
+  }
+
+  function execute(
+    agent: Agent,
+    input: unknown,
+    head: NewHead,
+    thread: ReturnType<typeof threadFeed> | undefined,
+  ): void {
+    const { run_id, tenant } = head
+    const feed = tenantFeed(tenant)
+    const redactor = options.redactPatterns?.length ? createRedactor(options.redactPatterns) : undefined
+    let thread_base: number | undefined
+    const announceStart = async (base: number) => {
+      thread_base = base
+      await feeds.announce(feed, { type: 'started', run_id, thread_base: base })
+    }
+    const started = own({
+      log,
+      key: runKey(run_id),
+      agent,
+      input,
+      head,
+      exit: {
+        allowed: options.allowed,
+        redactor,
+        outputCharsMax: options.outputCharsMax,
+        pendingBytesMax: options.pendingBytesMax,
+        onStored: (events, bytes) => retention.grown(run_id, events, bytes),
+      },
+      now: deps.now,
+      sleep: deps.sleep,
+      cancelGraceMs,
+      maxRunDurationMs,
+      inbox: true,
+      turn: thread && (signal => feeds.turn(thread, run_id, signal)),
+      onStarted: announceStart,
+    })
+    const done = started.sealed
+      .then(async ({ status, last }) => {
+        // Cancelled while queued: sealed at once, but its place in the thread is taken and left only at its turn.
+        if (thread_base === undefined) {
+          await announceStart(thread ? ((await feeds.turn(thread, run_id, new AbortController().signal)) ?? 0) : 0)
+        }
+        const ended: FeedEntry = { type: 'ended', run_id, status, last, thread_base: thread_base ?? 0 }
+        if (thread) await feeds.announce(thread, ended)
+        await feeds.announce(feed, ended)
+        retention.ended(run_id)
+      })
+      .catch(() => {}) // the log is lost to us: recovery finds what is open
+      .finally(() => owners.delete(run_id))
+    owners.set(run_id, { owner: started, done })
+  }
+
+  /** Appends to the inbox, behind whatever is there. */
+  async function told(run: string, message: Told): Promise<void> {
+    const key = inboxKey(run)
+    for (let after = 0; ; ) {
+      const batch = await log.read(key, after, 1_000)
+      const entries = batch.events as unknown as readonly Numbered<Told>[]
+      const head = await log.head(run)
+      if (!head || isEnded(head.status) || entries.some(entry => entry.type === 'closed')) {
+        throw new RuncastError('run_ended', `the run ${run} has ended${head ? ` (${head.status})` : ''}`, {
+          details: { run_id: run },
+        })
+      }
+      after = batch.last
+      if (batch.count > 0) continue
+      try {
+        await log.append(key, after, [plainEntry(message, deps.now())])
+        return
+      } catch (error) {
+        if (RuncastError.from(error).code !== 'conflict') throw error
+      }
+    }
+  }
+
+  async function tell(who: Principal, run: string, message: Message): Promise<void> {
+    await headOf(run, who)
+    const by = who.user
+    await told(run, { ...message, ...(by !== undefined && { by }) } as Told)
+  }
+
+  async function cancel(who: Principal, run: string, reason?: string): Promise<RunInfo> {
+    await tell(who, run, { type: 'cancel', ...(reason !== undefined && { reason }) })
+    await follow(log, runKey(run), { after: Number.MAX_SAFE_INTEGER }, () => {})
+    return get(who, run)
+  }
+
+  async function get(who: Principal, run: string): Promise<RunInfo> {
+    return infoWithEnd(log, await headOf(run, who))
+  }
+
+  async function list(who: Principal, filter: ListFilter = {}): Promise<Page> {
+    const limit = Math.min(filter.limit ?? pageRuns, pageRunsMax)
+    const heads = await log.list({
+      tenant: who.tenant,
+      limit: limit + 1,
+      ...(filter.status && { status: filter.status }),
+      ...(filter.agent !== undefined && { agent: filter.agent }),
+      ...(filter.thread !== undefined && { thread_id: filter.thread }),
+      ...(filter.cursor !== undefined && { before: placeOf(filter.cursor) }),
+    })
+    const page = heads.slice(0, limit)
+    const last = page.at(-1)
+    return {
+      runs: page.map(infoOf),
+      ...(heads.length > limit && last && { next: `${last.created_at}.${last.run_id}` }),
+    }
+  }
+
+  async function followRun(who: Principal, target: Target, opts: FollowRunOptions, deliver: Deliver): Promise<void> {
+    const { after = 0, types, strict, signal } = opts
+    if (typeof target !== 'string')
+      return follow(log, threadFeed(who.tenant, target.thread), { after, signal }, deliver)
+    await headOf(target, who)
+    const watching = (readers.get(target) ?? 0) + 1
+    if (watching > readersPerRunMax) {
+      throw new RuncastError('too_many_readers', `the run ${target} has ${readersPerRunMax} readers, its limit`, {
+        details: { limit: readersPerRunMax },
+      })
+    }
+    readers.set(target, watching)
+    try {
+      await follow(log, runKey(target), { after, types, signal }, batch => {
+        if (strict && batch.gap) throw gone(target, batch.gap)
+        return deliver(batch)
+      })
+    } finally {
+      left(target)
+    }
+  }
+
+  function left(run: string): void {
+    const watching = (readers.get(run) ?? 1) - 1
+    if (watching > 0) readers.set(run, watching)
+    else readers.delete(run)
+    const ms = options.cancelWhenUnwatchedMs
+    if (watching > 0 || ms === undefined) return
+    void deps.sleep(ms).then(() => {
+      if (!readers.has(run)) owners.get(run)?.owner.stop({ kind: 'cancelled', reason: `nobody watched for ${ms} ms` })
+    })
+  }
+
+  async function snapshot(who: Principal, run: string, at = Number.MAX_SAFE_INTEGER): Promise<View> {
+    const head = await headOf(run, who)
+    let view = emptyView(run)
+    while (view.at < Math.min(at, head.last)) {
+      const batch = await log.read(runKey(run), view.at, Math.min(1_000, at - view.at))
+      if (batch.gap) {
+        if (at < batch.gap.oldest - 1) throw gone(run, { ...batch.gap, requested: at })
+        if (batch.gap.snapshot) view = JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View
+      }
+      if (batch.last <= view.at && batch.count === 0) break
+      view = foldBatch(view, batch)
+    }
+    return view
+  }
+
+  /** Seals a run whose process is gone; undefined when it is ours and alive. */
+  async function settle(claim: {
+    run_id: string
+    owner: string
+  }): Promise<{ status: Status; last: number } | undefined> {
+    const head = await log.head(claim.run_id)
+    if (head && isEnded(head.status)) return { status: head.status, last: head.last }
+    if (owners.has(claim.run_id) || claim.owner === owner) return undefined
+    if (!head) await log.append(runKey(claim.run_id), 0, [], orphan(claim, deps.now())) // fences a slow creator
+    return sealInterrupted(claim.run_id, head?.last ?? 0)
+  }
+
+  async function sealInterrupted(run: string, last: number): Promise<{ status: Status; last: number }> {
+    const error = plainEntry(
+      { type: 'error', error: 'the server stopped while the run was open', code: 'interrupted' } as never,
+      deps.now(),
+    )
+    await log.append(runKey(run), last, [error], { status: 'failed', completed_at: deps.now() })
+    return { status: 'failed', last: last + 1 }
+  }
+
+  async function recover(): Promise<number> {
+    let sealed = 0
+    for (const status of ['running', 'accepted'] as const) {
+      for (;;) {
+        const heads = await log.list({ tenant: everyTenant, status, limit: pageRunsMax })
+        if (heads.length === 0) break
+        for (const head of heads) {
+          await recoverRun(head)
+          sealed++
+        }
+      }
+    }
+    await retention.load()
+    return sealed
+  }
+
+  async function recoverRun(head: Head): Promise<void> {
+    const { run_id, tenant, thread_id, thread_base = 0 } = head
+    const { status, last } = await sealInterrupted(run_id, head.last)
+    if (thread_id !== undefined) await feeds.turn(threadFeed(tenant, thread_id), run_id, AbortSignal.abort())
+    const ended: FeedEntry = { type: 'ended', run_id, status, last, thread_base }
+    if (thread_id !== undefined) await feeds.announce(threadFeed(tenant, thread_id), ended)
+    await feeds.announce(tenantFeed(tenant), ended)
+  }
+
+  async function stop(graceMs: number): Promise<void> {
+    stopping = true
+    const all = () => Promise.allSettled([...owners.values()].map(({ done }) => done))
+    const patience = new AbortController()
+    await Promise.race([all(), deps.sleep(graceMs, patience.signal).catch(() => {})])
+    patience.abort()
+    for (const { owner: one } of owners.values())
+      one.stop({ kind: 'interrupted', error: 'the server is shutting down' })
+    await all()
+    retention.stop()
+  }
+
+  const as = (who: Principal): Runs => ({
+    start: (agent, input, opts) => start(who, agent, input, opts),
+    get: run => get(who, run),
+    list: filter => list(who, filter),
+    follow: (target, opts, deliver) => followRun(who, target, opts, deliver),
+    tail: (target, opts = {}) =>
+      iterate((signal, deliver) => followRun(who, target, { ...opts, signal }, deliver), opts.signal),
+    snapshot: (run, at) => snapshot(who, run, at),
+    tell: (run, message) => tell(who, run, message),
+    cancel: (run, reason) => cancel(who, run, reason),
+    async [Symbol.asyncDispose]() {},
+  })
+
+  return {
+    ...as({ tenant: defaultTenant }),
+    agents,
+    as,
+    recover,
+    stop,
+    get running() {
+      return owners.size
+    },
+    [Symbol.asyncDispose]: () => stop(0),
+  }
+
+  function runIdOf(who: Principal, { run, idempotencyKey }: StartOptions): string {
+    if (run !== undefined) {
+      if (options.allowClientIds === false)
+        throw new RuncastError('forbidden', 'this server chooses the run ids; leave run_id out')
+      if (!runIdPattern.test(run)) {
+        throw new RuncastError(
+          'invalid_run_id',
+          `run_id ${shown(run)} must be 1 to 128 letters, digits, _ and -, and begin with a letter or digit`,
+        )
+      }
+      return run
+    }
+    return idempotencyKey === undefined ? deps.id() : `k${stateHash([who.tenant, idempotencyKey]).slice(0, 32)}`
+  }
+}
+
+export function agentOf(agents: readonly Agent[], name: string | undefined): Agent {
+  const agent = name === undefined ? agents[0] : agents.find(one => one.name === name)
+  if (agent) return agent
+  const known = agents.map(one => one.name).join(', ') || 'none'
+  throw new RuncastError('not_found', `there is no agent ${shown(name ?? '')}; there is: ${known}`)
+}
+
+/** A head for a run that was claimed and never created. */
+function orphan({ run_id, owner }: { run_id: string; owner: string }, created_at: number): NewHead {
+  return {
+    run_id,
+    status: 'accepted',
+    agent: 'unknown',
+    framework: 'unknown',
+    tenant: defaultTenant,
+    input: null,
+    owner,
+    created_at,
+  }
+}
+
+function placeOf(cursor: string): { created_at: number; run_id: string } {
+  const dot = cursor.indexOf('.')
+  const created_at = Number(cursor.slice(0, dot))
+  const run_id = cursor.slice(dot + 1)
+  if (dot < 1 || !Number.isSafeInteger(created_at) || !runIdPattern.test(run_id)) {
+    throw new RuncastError(
+      'invalid_request',
+      `cursor ${shown(cursor)} is not one of ours; use the "next" of the page before`,
+    )
+  }
+  return { created_at, run_id }
+}
+
+function gone(run: string, { requested, oldest }: { requested: number; oldest: number }): RuncastError {
+  return new RuncastError(
+    'cursor_gone',
+    `run ${run} starts at ${oldest}, asked for ${requested}; take its snapshot and continue from ${oldest}`,
+    {
+      details: { requested, oldest },
+    },
+  )
+}
+
+function shown(text: string): string {
+  return JSON.stringify(text.length > 140 ? `${text.slice(0, 140)}…` : text)
+}
+
+export type { Event, OnBusy, RunInfo, Status, View }

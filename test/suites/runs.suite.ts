@@ -1,0 +1,482 @@
+// What `Runs` promises, whoever offers it: the core in this process, or a client over a wire. Plain functions, called
+// once per row; a row owns its exceptions.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { type Agent, defineAgent } from '../../src/agent/define.ts'
+import { getCurrentContext } from '../../src/agent/context.ts'
+import { RuncastError } from '../../src/error.ts'
+import type { Event } from '../../src/event.ts'
+import type { FollowRunOptions, Runs, RunsOptions, Target } from '../../src/runs.ts'
+
+export interface RunsRow {
+  readonly name: string
+  open(agents: readonly Agent[], options?: Partial<RunsOptions>): Promise<{ runs: Runs } & AsyncDisposable>
+  readonly skip?: readonly { readonly test: string; readonly reason: string }[]
+}
+
+/** Emits `count` tokens, `ms` apart. */
+const counter = defineAgent(
+  { name: 'counter' },
+  async function* ({ count = 3, ms = 0 }: { count?: number; ms?: number }) {
+    for (let n = 1; n <= count; n++) {
+      if (ms > 0) await sleep(ms)
+      yield `t${n} `
+    }
+    return { count }
+  },
+)
+
+/** Waits until it is told to stop; says whether its finally block ran. */
+const stopped: string[] = []
+const patient = defineAgent({ name: 'patient' }, async function* (input: { id: string }) {
+  try {
+    yield 'waiting'
+    for (;;) {
+      await sleep(10)
+      yield { waiting: true }
+    }
+  } finally {
+    stopped.push(input.id)
+  }
+})
+
+/** Ignores every signal for a while, and talks on. */
+const stubborn = defineAgent({ name: 'stubborn' }, async (_input: unknown, ctx) => {
+  for (let n = 0; n < 40; n++) {
+    ctx.token(`still here ${n}`)
+    await sleep(10)
+  }
+  return 'late'
+})
+
+const fails = defineAgent({ name: 'fails' }, async function* () {
+  yield 'before'
+  throw Object.assign(new Error('out of luck'), { code: 'bad_luck' })
+})
+
+const strict = defineAgent(
+  { name: 'strict', input: z.object({ text: z.string(), times: z.number().int().optional() }) },
+  async ({ text }) => text,
+)
+
+const everything = defineAgent({ name: 'everything' }, async function* (_input: unknown, ctx) {
+  ctx.progress('read', 1.7, 'half')
+  ctx.progress('read', -1)
+  ctx.checkpoint('c', { deep: [1, { a: null }] })
+  ctx.token('Grüße 😀', { finish_reason: 'stop' })
+  ctx.step('node', { duration_ms: 3, input_keys: ['a'], output_keys: ['b'] })
+  ctx.emit('fraud_check', { run_id: 'spoofed', passed: true })
+  ctx.text('block', { position: 'before' })
+  ctx.chart('c1', { series: [{ type: 'bar', data: [1] }] }, { chart_type: 'bar' })
+  ctx.tool({ call_id: '1', tool_name: 'sql', stage: 'completed', result: [1] })
+  ctx.metrics('llm', { tokens_total: { value: 3, kind: 'counter' } })
+  ctx.warning('slow', 'slow today')
+  ctx.state.update(draft => {
+    draft['count'] = 1
+  })
+  ctx.bytes(new Uint8Array([0, 255, 10]))
+  yield null
+  yield 0
+  yield ''
+  yield { error: 'looks like an error', code: 1 }
+  yield { type: 'token', content: 'as an object' }
+  return { done: true }
+})
+
+const nested = defineAgent({ name: 'nested' }, async (input: { mark: string }) => {
+  const deep = async () => {
+    await sleep(5)
+    getCurrentContext()?.emit('mark', { mark: input.mark, run: getCurrentContext()?.run_id })
+  }
+  await Promise.all([deep(), deep()])
+  return input.mark
+})
+
+const asks = defineAgent({ name: 'asks' }, async (_input: unknown, ctx) => {
+  const name = await ctx.ask('Who are you?')
+  const sure = await ctx.ask('Sure?', { kind: 'approval', input_id: 'sure' })
+  return { name, sure }
+})
+
+const agents = [counter, patient, stubborn, fails, strict, everything, nested, asks] as unknown as readonly Agent[]
+
+const hasCode = (code: string) => (error: unknown) =>
+  (error instanceof RuncastError && error.code === code) || assert.fail(`expected ${code}, got ${String(error)}`)
+
+export async function eventsOf(runs: Runs, target: Target, options: FollowRunOptions = {}): Promise<Event[]> {
+  const events: Event[] = []
+  for await (const batch of runs.tail(target, options)) events.push(...batch.events)
+  return events
+}
+
+const sequences = (events: readonly Event[]) => events.map(event => event.sequence)
+const upTo = (n: number, from = 1) => Array.from({ length: n - from + 1 }, (_, index) => from + index)
+const types = (events: readonly Event[]) => events.map(event => (event.type === 'custom' ? event.name : event.type))
+
+export function runsSuite(row: RunsRow): void {
+  const promise = (title: string, body: (runs: Runs) => Promise<void>, options: Partial<RunsOptions> = {}) => {
+    const skipped = row.skip?.find(entry => entry.test === title)
+    test(`${row.name}: ${title}`, { skip: skipped?.reason ?? false, timeout: 20_000 }, async () => {
+      await using opened = await row.open(agents, options)
+      await body(opened.runs)
+    })
+  }
+
+  promise('DK14 DK15 DK19 DK37 DK44 a run is accepted, streams in order, and ends with its output', async runs => {
+    const info = await runs.start('counter', { count: 5 })
+    assert.equal(info.status, 'accepted')
+    const events = await eventsOf(runs, info.run_id)
+    assert.deepEqual(types(events), ['started', 'token', 'token', 'token', 'token', 'token', 'complete'])
+    assert.deepEqual(sequences(events), upTo(7))
+    const ended = await runs.get(info.run_id)
+    assert.equal(ended.status, 'completed')
+    assert.deepEqual(ended.output, { count: 5 })
+    assert.ok(ended.completed_at)
+    const end = events.at(-1)
+    assert.ok(end?.type === 'complete' && end.latency_seconds >= 0)
+  })
+
+  promise('DK39 the first event says which agent began', async runs => {
+    const { run_id } = await runs.start('counter', {}, { thread: 't1', labels: { scenario: 's', company_id: 'c' } })
+    const [first] = await eventsOf(runs, run_id)
+    assert.ok(first?.type === 'started')
+    const { agent_name, framework, thread_id, scenario, company_id } = first
+    assert.deepEqual([agent_name, framework, thread_id, scenario, company_id], ['counter', 'runcast', 't1', 's', 'c'])
+  })
+
+  promise('DK20 DK21 DK22 DK23 any cursor, live or late, gives the rest exactly once', async runs => {
+    const { run_id } = await runs.start('counter', { count: 20, ms: 2 })
+    const readers = [0, 1, 5, 21, 22].map(after => eventsOf(runs, run_id, { after }))
+    const whole = upTo(22)
+    for (const [index, after] of [0, 1, 5, 21, 22].entries()) {
+      assert.deepEqual(sequences((await readers[index]) ?? []), whole.slice(after))
+    }
+    assert.deepEqual(sequences(await eventsOf(runs, run_id, { after: 17 })), upTo(22, 18))
+    assert.deepEqual(await eventsOf(runs, run_id, { after: 22 }), [])
+    assert.deepEqual(await eventsOf(runs, run_id, { after: 500 }), [])
+  })
+
+  promise('DK26 many readers get the same events', async runs => {
+    const { run_id } = await runs.start('counter', { count: 30, ms: 1 })
+    const seen = await Promise.all(Array.from({ length: 20 }, () => eventsOf(runs, run_id)))
+    for (const events of seen) assert.deepEqual(events, seen[0])
+  })
+
+  promise('DK16 an unknown run is not_found for get, tail, cancel, tell and snapshot', async runs => {
+    await assert.rejects(runs.get('nobody'), hasCode('not_found'))
+    await assert.rejects(eventsOf(runs, 'nobody'), hasCode('not_found'))
+    await assert.rejects(runs.cancel('nobody'), hasCode('not_found'))
+    await assert.rejects(runs.tell('nobody', { type: 'cancel' }), hasCode('not_found'))
+    await assert.rejects(runs.snapshot('nobody'), hasCode('not_found'))
+    await assert.rejects(runs.start('nobody', {}), hasCode('not_found'))
+  })
+
+  promise('DK17 a client names its run; a repeated or malformed name is refused', async runs => {
+    assert.equal((await runs.start('counter', {}, { run: 'abc' })).run_id, 'abc')
+    await assert.rejects(runs.start('counter', {}, { run: 'abc' }), hasCode('conflict'))
+    for (const run of ['_x', 'a'.repeat(129), 'a b', '', '../x']) {
+      await assert.rejects(runs.start('counter', {}, { run }), hasCode('invalid_run_id'))
+    }
+  })
+
+  promise(
+    'DK18 where client ids are not allowed they are forbidden',
+    async runs => {
+      await assert.rejects(runs.start('counter', {}, { run: 'abc' }), hasCode('forbidden'))
+    },
+    { allowClientIds: false },
+  )
+
+  promise('the same idempotency key and input give the same run, another input a conflict', async runs => {
+    const first = await runs.start('counter', { count: 2 }, { idempotencyKey: 'key' })
+    const again = await runs.start('counter', { count: 2 }, { idempotencyKey: 'key' })
+    assert.equal(again.run_id, first.run_id)
+    await assert.rejects(runs.start('counter', { count: 3 }, { idempotencyKey: 'key' }), hasCode('conflict'))
+    const both = await Promise.all([1, 2, 3].map(() => runs.start('counter', {}, { idempotencyKey: 'other' })))
+    assert.equal(new Set(both.map(info => info.run_id)).size, 1)
+  })
+
+  promise('DK6 an input that does not fit is refused with the field named, and no run is left', async runs => {
+    await assert.rejects(runs.start('strict', { times: 1 }), (error: unknown) => {
+      assert.ok(error instanceof RuncastError)
+      assert.equal(error.code, 'invalid_input')
+      assert.match(error.message, /text/)
+      return true
+    })
+    assert.deepEqual((await runs.list()).runs, [])
+  })
+
+  promise('DK29 DK46 OL20 cancel ends the run with its reason, and the generator returns', async runs => {
+    const { run_id } = await runs.start('patient', { id: `${row.name} cancel` })
+    const reading = eventsOf(runs, run_id)
+    await sleep(30)
+    const info = await runs.cancel(run_id, 'enough')
+    assert.equal(info.status, 'cancelled')
+    assert.equal(info.reason, 'enough')
+    const events = await reading
+    const end = events.at(-1)
+    assert.ok(end?.type === 'cancelled' && end.reason === 'enough')
+    assert.ok(stopped.includes(`${row.name} cancel`))
+    assert.deepEqual(sequences(events), upTo(events.length))
+  })
+
+  promise(
+    'DK30 nothing follows the end, whatever an agent does that ignores its cancel',
+    async runs => {
+      const { run_id } = await runs.start('stubborn', {})
+      await sleep(40)
+      await runs.cancel(run_id)
+      const before = await eventsOf(runs, run_id)
+      await sleep(300)
+      const after = await eventsOf(runs, run_id)
+      assert.deepEqual(after, before)
+      assert.equal(after.at(-1)?.type, 'cancelled')
+    },
+    { cancelGraceMs: 50 },
+  )
+
+  promise('DK32 a finished run can be told nothing more', async runs => {
+    const { run_id } = await runs.start('counter', {})
+    await eventsOf(runs, run_id)
+    await assert.rejects(runs.cancel(run_id), hasCode('run_ended'))
+    await assert.rejects(runs.tell(run_id, { type: 'input', input_id: 'x', value: 1 }), hasCode('run_ended'))
+    assert.equal((await runs.get(run_id)).status, 'completed')
+  })
+
+  promise(
+    'DK33 a run over its time ends with error timeout, and its agent stops',
+    async runs => {
+      const { run_id } = await runs.start('patient', { id: `${row.name} deadline` })
+      const events = await eventsOf(runs, run_id)
+      const end = events.at(-1)
+      assert.ok(end?.type === 'error' && end.code === 'timeout')
+      assert.equal((await runs.get(run_id)).error?.code, 'timeout')
+      assert.ok(stopped.includes(`${row.name} deadline`))
+    },
+    { maxRunDurationMs: 100, cancelGraceMs: 100 },
+  )
+
+  promise('DK45 OL14 an agent that throws ends its run with its message and code', async runs => {
+    const { run_id } = await runs.start('fails', {})
+    const events = await eventsOf(runs, run_id)
+    assert.deepEqual(types(events), ['started', 'token', 'error'])
+    const info = await runs.get(run_id)
+    assert.equal(info.status, 'failed')
+    assert.deepEqual(info.error, { message: 'out of luck', code: 'bad_luck' })
+  })
+
+  promise('DK40 DK41 DK42 DK43 DK47 DK49 OL13 OL17 every kind of event arrives as it was emitted', async runs => {
+    const { run_id } = await runs.start('everything', {})
+    const events = await eventsOf(runs, run_id)
+    const fieldsOf = (type: string) =>
+      events
+        .filter(event => event.type === type)
+        .map(({ id: _id, run_id: _run, sequence: _sequence, timestamp: _timestamp, type: _type, ...fields }) => fields)
+    assert.deepEqual(fieldsOf('progress'), [
+      { step: 'read', progress: 1, message: 'half' },
+      { step: 'read', progress: 0 },
+    ])
+    assert.deepEqual(fieldsOf('checkpoint'), [{ name: 'c', data: { deep: [1, { a: null }] } }])
+    assert.deepEqual(fieldsOf('token'), [
+      { content: 'Grüße 😀', finish_reason: 'stop' },
+      { content: '' },
+      { content: 'as an object' },
+    ])
+    assert.deepEqual(fieldsOf('step'), [
+      { node_name: 'node', phase: 'end', duration_ms: 3, input_keys: ['a'], output_keys: ['b'] },
+    ])
+    assert.deepEqual(fieldsOf('custom'), [{ name: 'fraud_check', data: { run_id: 'spoofed', passed: true } }])
+    assert.deepEqual(fieldsOf('state'), [{ version: 1, base_version: 0, snapshot: { count: 1 } }])
+    assert.deepEqual(fieldsOf('item'), [
+      { bytes: 'AP8K', media_type: 'application/octet-stream' },
+      { data: null },
+      { data: 0 },
+      { data: { error: 'looks like an error', code: 1 } },
+    ])
+    assert.equal(
+      fieldsOf('chart').length + fieldsOf('tool').length + fieldsOf('metrics').length + fieldsOf('warning').length,
+      4,
+    )
+    assert.ok(events.every(event => event.run_id === run_id))
+  })
+
+  promise('DK59 DK60 a deep helper finds the context of its own run, and only that', async runs => {
+    const started = await Promise.all(['a', 'b', 'c'].map(mark => runs.start('nested', { mark })))
+    for (const [index, { run_id }] of started.entries()) {
+      const marks = (await eventsOf(runs, run_id)).filter(event => event.type === 'custom')
+      const expected = { mark: ['a', 'b', 'c'][index], run: run_id }
+      assert.deepEqual(
+        marks.map(event => event.data),
+        [expected, expected],
+      )
+    }
+    assert.equal(getCurrentContext(), undefined)
+  })
+
+  promise(
+    'DK38 DK50 DK56 DK58 events that are not allowed are not in the log and use no number',
+    async runs => {
+      const { run_id } = await runs.start('everything', {})
+      const events = await eventsOf(runs, run_id)
+      assert.deepEqual(
+        events.map(event => [event.type, event.sequence]),
+        [
+          ['started', 1],
+          ['complete', 2],
+        ],
+      )
+    },
+    { allowed: new Set() },
+  )
+
+  promise(
+    'DK53 DK54 a list lets through what it names',
+    async runs => {
+      const { run_id } = await runs.start('everything', {})
+      assert.deepEqual(types(await eventsOf(runs, run_id)), ['started', 'step', 'fraud_check', 'complete'])
+    },
+    { allowed: new Set(['step', 'custom:fraud_check']) },
+  )
+
+  promise("a reader's filter moves its cursor over what it skips", async runs => {
+    const { run_id } = await runs.start('everything', {})
+    await eventsOf(runs, run_id)
+    let cursor = 0
+    const seen: string[] = []
+    for await (const batch of runs.tail(run_id, { types: new Set(['text', 'custom:fraud_check']) })) {
+      assert.equal(batch.after, cursor)
+      cursor = batch.last
+      seen.push(...types(batch.events))
+    }
+    assert.deepEqual(seen, ['fraud_check', 'text', 'complete'])
+    assert.equal(cursor, (await runs.get(run_id)).last_sequence)
+  })
+
+  promise('an agent asks, waits, and gets its answers', async runs => {
+    const { run_id } = await runs.start('asks', {})
+    const events: Event[] = []
+    for await (const batch of runs.tail(run_id)) {
+      for (const event of batch.events) {
+        events.push(event)
+        if (event.type !== 'input' || event.kind === 'answer') continue
+        await runs.tell(run_id, {
+          type: 'input',
+          input_id: event.input_id,
+          value: event.kind === 'approval' ? true : 'Ada',
+        })
+      }
+    }
+    assert.deepEqual((await runs.get(run_id)).output, { name: 'Ada', sure: true })
+    assert.deepEqual(
+      events.flatMap(event => (event.type === 'input' ? [event.kind] : [])),
+      ['question', 'answer', 'approval', 'answer'],
+    )
+  })
+
+  promise('one run at a time on a thread: reject says which runs are busy', async runs => {
+    const first = await runs.start('patient', { id: 'busy' }, { thread: 't' })
+    await assert.rejects(runs.start('counter', {}, { thread: 't' }), hasCode('thread_busy'))
+    await runs.cancel(first.run_id)
+    const second = await runs.start('counter', {}, { thread: 't', onBusy: 'queue' })
+    assert.equal((await eventsOf(runs, second.run_id)).at(-1)?.type, 'complete')
+  })
+
+  promise('queued runs of a thread never overlap and keep their order', async runs => {
+    const started = []
+    for (let n = 0; n < 4; n++) {
+      started.push(await runs.start('counter', { count: 3, ms: 3 }, { thread: 'q', onBusy: 'queue' }))
+    }
+    const logs = await Promise.all(started.map(({ run_id }) => eventsOf(runs, run_id)))
+    for (const [index, events] of logs.entries()) {
+      const before = logs[index - 1]?.at(-1)?.timestamp ?? ''
+      assert.ok((events[0]?.timestamp ?? '') >= before)
+    }
+    const entries: string[] = []
+    for await (const batch of runs.tail({ thread: 'q' })) {
+      for (const entry of batch.events as unknown as { type: string; run_id: string; thread_base?: number }[]) {
+        if (entry.type === 'started')
+          entries.push(`${started.findIndex(info => info.run_id === entry.run_id)}:${entry.thread_base}`)
+        if (entry.type === 'ended' && entry.run_id === started[3]?.run_id) entries.push('end')
+      }
+      if (entries.at(-1) === 'end') break
+    }
+    assert.deepEqual(entries, ['0:0', '1:5', '2:10', '3:15', 'end'])
+  })
+
+  promise('a newer run interrupts the one that holds the thread', async runs => {
+    const first = await runs.start('patient', { id: 'interrupted' }, { thread: 'i' })
+    const second = await runs.start('counter', {}, { thread: 'i', onBusy: 'interrupt' })
+    assert.equal((await eventsOf(runs, second.run_id)).at(-1)?.type, 'complete')
+    assert.equal((await runs.get(first.run_id)).status, 'cancelled')
+  })
+
+  promise('DK31 a run cancelled while it waits for its thread never runs', async runs => {
+    const first = await runs.start('patient', { id: 'first' }, { thread: 'w' })
+    const second = await runs.start('counter', {}, { thread: 'w', onBusy: 'queue' })
+    assert.equal((await runs.cancel(second.run_id, 'never mind')).status, 'cancelled')
+    assert.deepEqual(types(await eventsOf(runs, second.run_id)), ['cancelled'])
+    const third = await runs.start('counter', {}, { thread: 'w', onBusy: 'queue' })
+    await runs.cancel(first.run_id)
+    assert.equal((await eventsOf(runs, third.run_id)).at(-1)?.type, 'complete')
+  })
+
+  promise('the snapshot at every cursor is the fold of the events up to it', async runs => {
+    const { run_id } = await runs.start('everything', {})
+    const events = await eventsOf(runs, run_id)
+    const half = await runs.snapshot(run_id, 7)
+    assert.equal(half.at, 7)
+    assert.equal(half.status, 'running')
+    const whole = await runs.snapshot(run_id)
+    assert.equal(whole.at, events.length)
+    assert.equal(whole.status, 'completed')
+    assert.deepEqual(whole.terminal?.type, 'complete')
+  })
+
+  promise('runs are listed newest first, by status, agent and thread, page by page', async runs => {
+    const started: string[] = []
+    for (const [agent, thread] of [
+      ['counter', 'a'],
+      ['counter', 'b'],
+      ['fails', 'a'],
+    ] as const) {
+      const { run_id } = await runs.start(agent, {}, { thread })
+      await eventsOf(runs, run_id)
+      started.push(run_id)
+      await sleep(2)
+    }
+    const ids = (page: { runs: readonly { run_id: string }[] }) => page.runs.map(info => info.run_id)
+    assert.deepEqual(ids(await runs.list()), started.toReversed())
+    assert.deepEqual(ids(await runs.list({ agent: 'fails' })), [started[2]])
+    assert.deepEqual(ids(await runs.list({ status: 'completed' })), [started[1], started[0]])
+    await sleep(20)
+    assert.deepEqual(ids(await runs.list({ thread: 'a' })), [started[2], started[0]])
+    const page = await runs.list({ limit: 2 })
+    assert.deepEqual(ids(page), [started[2], started[1]])
+    assert.deepEqual(ids(await runs.list({ limit: 2, cursor: page.next })), [started[0]])
+    await assert.rejects(runs.list({ cursor: 'junk' }), hasCode('invalid_request'))
+  })
+
+  promise('OL19 a reader that leaves early never disturbs the run', async runs => {
+    const { run_id } = await runs.start('counter', { count: 20, ms: 2 })
+    for await (const batch of runs.tail(run_id)) if (batch.last >= 3) break
+    assert.equal((await eventsOf(runs, run_id)).at(-1)?.type, 'complete')
+  })
+
+  promise(
+    'DK27 one reader too many is refused with too_many_readers',
+    async runs => {
+      const { run_id } = await runs.start('patient', { id: 'readers' })
+      const leaving = new AbortController()
+      const readers = [1, 2].map(() => runs.follow(run_id, { signal: leaving.signal }, () => {}))
+      await sleep(50)
+      await assert.rejects(eventsOf(runs, run_id), hasCode('too_many_readers'))
+      leaving.abort()
+      await Promise.all(readers)
+      await runs.cancel(run_id)
+      await eventsOf(runs, run_id)
+    },
+    { readersPerRunMax: 2 },
+  )
+}
