@@ -1,0 +1,172 @@
+// Follows one text that arrives in pieces and says how far it is decided what in it is secret. Apart from redact.ts,
+// which knows events and their order, while this knows only characters and where they stand in the text.
+// It must never look at more of the text than what is undecided, what a secret under way has, and a little before.
+
+/** A pattern, with `g`, and the one that also matches where more text could make it match (open-match.ts). */
+export interface SecretPattern {
+  readonly full: RegExp
+  readonly open: RegExp
+}
+
+export interface TextScan {
+  /** How many characters have arrived. */
+  readonly end: number
+  /** Up to here more text changes nothing. */
+  readonly decided: number
+  add(piece: string): void
+  /** Decides, as if the text ended here, what is open since longest: at the bound. */
+  decideMore(): void
+  decideAll(): void
+  /** A decided piece, masked. Pieces must be asked for in order, each once. */
+  render(from: number, piece: string): string
+}
+
+/** Kept before the part that is scanned, for `\b` and lookbehinds; longer lookbehinds see only so much. */
+const contextCharsMax = 256
+/** The text is cut when so much of it is no longer needed: often enough, but not with every token. */
+const trimChars = 1024
+/**
+ * A match under way is followed for so many times the held text, then given up: its text was let go long ago, and
+ * every piece that arrives costs a scan of all of it.
+ */
+const followedFactor = 4
+
+/** A match, in characters of the whole text. */
+interface Range {
+  readonly start: number
+  readonly end: number
+}
+
+export function createTextScan(
+  patterns: readonly SecretPattern[],
+  options: { readonly mask: string; readonly holdCharsMax: number },
+): TextScan {
+  const { mask, holdCharsMax } = options
+  let text = ''
+  /** Where `text` begins in the whole text. */
+  let base = 0
+  let decided = 0
+  /** Per pattern: all before it is scanned; an open match begins here, or this is the end. */
+  const scanned = patterns.map(() => 0)
+  let ranges: Range[] = []
+  /** Up to here the text is masked and its mask was written. */
+  let hidden = 0
+
+  const end = () => base + text.length
+
+  const scan = () => {
+    // Half a character decides nothing, and must not be sent apart from its other half.
+    const whole = endsInHalf(text) ? text.slice(0, -1) : text
+    let open = base + whole.length
+    for (const [index, pattern] of patterns.entries()) {
+      const at = openFrom(pattern.open, whole, (scanned[index] ?? 0) - base)
+      scanned[index] = base + at
+      open = Math.min(open, base + at)
+    }
+    decided = Math.max(decided, open)
+  }
+
+  /** Where the open match begins; what matched before it is final. The pattern matches at the latest at the end. */
+  const openFrom = (pattern: RegExp, whole: string, from: number): number => {
+    pattern.lastIndex = Math.min(from, whole.length)
+    for (let match = pattern.exec(whole); match; match = pattern.exec(whole)) {
+      const matchEnd = match.index + match[0].length
+      if (matchEnd === whole.length) return match.index
+      ranges.push({ start: base + match.index, end: base + matchEnd })
+    }
+    return whole.length
+  }
+
+  const decideMore = () => {
+    const later = scanned.filter(at => at > decided)
+    for (const [index, pattern] of patterns.entries()) {
+      const at = scanned[index] ?? 0
+      if (at > decided) continue
+      for (const { start, end: matchEnd } of matches(pattern.full, text, at - base)) {
+        ranges.push({ start: base + start, end: base + matchEnd })
+      }
+      // It stays where it is, so that the match is still found when it is complete.
+      if (end() - at > followedFactor * holdCharsMax) scanned[index] = end() - holdCharsMax
+    }
+    decided = Math.min(end(), ...later)
+  }
+
+  const trim = () => {
+    const cut = Math.min(decided, ...scanned) - contextCharsMax - base
+    if (cut < trimChars) return
+    text = text.slice(cut)
+    base += cut
+  }
+
+  return {
+    get end() {
+      return end()
+    },
+    get decided() {
+      return decided
+    },
+    add(piece) {
+      trim()
+      text += piece
+      scan()
+    },
+    decideMore,
+    decideAll() {
+      while (decided < end()) decideMore()
+    },
+    render(from, piece) {
+      const to = from + piece.length
+      if (ranges.length === 0 && hidden <= from) return piece
+      const now = ranges.filter(range => range.start < to)
+      ranges = ranges.filter(range => range.start >= to)
+      const written = write({ text: piece, from, ranges: now, hidden, mask })
+      hidden = written.hidden
+      return written.text
+    },
+  }
+}
+
+/** A whole text, masked. */
+export function maskedText(text: string, patterns: readonly SecretPattern[], mask: string): string {
+  let ranges: Range[] | undefined
+  for (const { full } of patterns) {
+    full.lastIndex = 0
+    if (full.test(text)) (ranges ??= []).push(...matches(full, text, 0))
+  }
+  return ranges ? write({ text, from: 0, ranges, hidden: 0, mask }).text : text
+}
+
+function matches(pattern: RegExp, text: string, from: number): Range[] {
+  const found: Range[] = []
+  pattern.lastIndex = from
+  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+    const end = match.index + match[0].length
+    if (end > match.index) found.push({ start: match.index, end })
+    // Only a pattern that nobody could read gets here with an empty match.
+    else pattern.lastIndex++
+  }
+  return found
+}
+
+/** Overlapping matches are one secret with one mask, which stands where the secret begins. */
+function write(part: { text: string; from: number; ranges: Range[]; hidden: number; mask: string }) {
+  const { text, from, ranges, mask } = part
+  let { hidden } = part
+  let written = ''
+  let cursor = Math.max(from, hidden)
+  for (const { start, end } of ranges.sort((a, b) => a.start - b.start)) {
+    if (end <= cursor) continue
+    // Found too late, its beginning already went out: the mask stands for the rest, unless it follows its own mask.
+    if (start >= hidden || hidden < from) {
+      written += text.slice(cursor - from, Math.max(start, from) - from) + mask
+    }
+    hidden = Math.max(hidden, end)
+    cursor = hidden
+  }
+  return { text: written + text.slice(cursor - from), hidden }
+}
+
+function endsInHalf(text: string): boolean {
+  const code = text.charCodeAt(text.length - 1)
+  return code >= 0xd800 && code < 0xdc00
+}
