@@ -1,13 +1,14 @@
 // The log in one SQLite file, in the process. All appends of one turn of the event loop share a commit, and nobody sees
 // an event before its commit: readers look only between commits. One process writes; others may read (readOnly).
 // It must never answer from memory what a failed commit took back.
-import { emptyBatch, type Entry, type Gap, SlabBatch } from '../batch.ts'
+import { emptyBatch, type Entry, type Gap, type Shape, SlabBatch } from '../batch.ts'
 import { createBells } from '../bells.ts'
 import { RuncastError } from '../error.ts'
 import { admit, creates, type HeadChange, type Key, type Log, type NewHead, seals, shapeOf } from '../log.ts'
+import { type Frames, framesOf } from '../sqlite/frames.ts'
 import { createLogs, headOf, type Kept, logsSql, stateOf } from '../sqlite/logs.ts'
 import { type Durability, openFile } from '../sqlite/open.ts'
-import { createSegments, encode, segmentsSql } from '../sqlite/segments.ts'
+import { createSegments, segmentsSql } from '../sqlite/segments.ts'
 
 export interface SqliteOptions {
   readonly path: string
@@ -29,9 +30,14 @@ const keptMax = 16_384
 const schema = { application: 0x52756e63 /* Runc */, version: 1, sql: `${logsSql}; ${segmentsSql}` }
 
 interface Job {
+  /** The log that it changes for its readers. */
+  readonly key: Key | undefined
   act(): unknown
   resolve(value: unknown): void
-  reject(error: RuncastError): void
+  reject(error: unknown): void
+  /** What it answered or why it was refused; said only after the commit. */
+  value: unknown
+  refusal: RuncastError | undefined
 }
 
 export function sqlite(options: SqliteOptions): Log {
@@ -45,7 +51,6 @@ export function sqlite(options: SqliteOptions): Log {
   const table = createLogs(db, segments)
   const logs = new Map<Key, Kept>()
   const bells = createBells(readOnly ? poll : undefined)
-  const touched = new Set<Key>()
   let queue: Job[] = []
   let polling: NodeJS.Timeout | undefined
   let sweeping = false
@@ -53,12 +58,16 @@ export function sqlite(options: SqliteOptions): Log {
   /** The version of the file that memory agrees with; undefined = none. */
   let version: unknown
 
-  function enqueue<T>(act: () => T): Promise<T> {
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
-    if (closed) reject(closedError())
-    else if (readOnly) reject(new RuncastError('forbidden', `${path} is open with readOnly: write through its server`))
-    else if (queue.push({ act, resolve, reject }) === 1) setImmediate(flush)
-    return promise as Promise<T>
+  function enqueue<T>(key: Key | undefined, act: () => T): Promise<T> {
+    return new Promise<unknown>((resolve, reject) => {
+      if (closed) reject(closedError())
+      else if (readOnly)
+        reject(new RuncastError('forbidden', `${path} is open with readOnly: write through its server`))
+      else {
+        const job = { key, act, resolve, reject, value: undefined, refusal: undefined }
+        if (queue.push(job) === 1) setImmediate(flush)
+      }
+    }) as Promise<T>
   }
 
   /** Commits what this turn queued. A refused job leaves the others alone; a failed commit fails them all. */
@@ -66,24 +75,27 @@ export function sqlite(options: SqliteOptions): Log {
     const jobs = queue
     queue = []
     if (jobs.length === 0) return
-    const answers: (() => void)[] = []
     try {
       begin.run()
       agree()
-      for (const job of jobs) answers.push(answerOf(job))
-      segments.packIfDue()
+      for (const job of jobs) perform(job)
+      segments.flush()
       commit.run()
     } catch (error) {
       // Only the file knows now what is true.
       version = undefined
-      touched.clear()
       if (db.isTransaction) db.exec('ROLLBACK')
-      for (const job of jobs) job.reject(unavailable('write to', error))
+      const failure = unavailable('write to', error)
+      for (const job of jobs) job.reject(failure)
       return
     }
-    for (const answer of answers) answer()
-    for (const key of touched) bells.soon(key)
-    touched.clear()
+    for (const job of jobs) {
+      if (job.refusal) job.reject(job.refusal)
+      else {
+        job.resolve(job.value)
+        if (job.key) bells.soon(job.key)
+      }
+    }
   }
 
   /** Brings memory to the state of the file, inside a transaction when another process may write. */
@@ -121,26 +133,27 @@ export function sqlite(options: SqliteOptions): Log {
     return logs.get(key) ?? keep(table.load(key))
   }
 
-  /** As the newest; the log that had no append for the longest time makes room. */
+  /** Makes room by the logs that are kept longest, but for those that were appended to since one looked at them last. */
   function keep(kept: Kept | undefined): Kept | undefined {
     if (!kept) return undefined
-    logs.delete(kept.key)
     logs.set(kept.key, kept)
-    if (logs.size > keptMax) logs.delete(logs.keys().next().value as Key)
+    for (const [key, oldest] of logs) {
+      if (logs.size <= keptMax) break
+      logs.delete(key)
+      if (oldest.busy) logs.set(key, oldest)
+      oldest.busy = false
+    }
     return kept
   }
 
   function write(key: Key, after: number, entries: readonly Entry[], change?: NewHead | HeadChange): number {
     const known = keptOf(key)
     admit(key, known, after, change)
-    const added = encode(known?.shape ?? shapeOf(key), entries, known ?? { last: 0, total: 0 })
-    const log = known ?? table.create(key, creates(change) ? change : undefined)
-    for (const segment of added) segments.add(log.id, segment)
-    const newest = added.at(-1)
-    if (newest) {
-      log.last = newest.last
-      log.total = newest.total
-    }
+    const frames = encoded(known?.shape ?? shapeOf(key), entries, after)
+    const log = known ?? (keep(table.create(key, creates(change) ? change : undefined)) as Kept)
+    const { last, total } = segments.add(log.id, log, frames)
+    log.last = last
+    log.total = total
     const end = entries.at(-1)
     const sealed = end !== undefined && seals(key, end)
     if (sealed || (change && known)) {
@@ -149,8 +162,7 @@ export function sqlite(options: SqliteOptions): Log {
       table.save(log)
     }
     log.shared = undefined
-    keep(log)
-    touched.add(key)
+    log.busy = true
     return log.last
   }
 
@@ -158,18 +170,17 @@ export function sqlite(options: SqliteOptions): Log {
     const log = keptOf(key)
     if (!log) return
     if (upTo === undefined) {
-      segments.trim(log.id, Number.MAX_SAFE_INTEGER)
+      if (log.last >= log.first) segments.trim(log.id, log.last)
       table.remove(log)
       logs.delete(key)
     } else {
       const cut = Math.min(upTo, log.last)
       if (cut < log.first) return
       log.first = cut + 1
-      log.dropped = segments.trim(log.id, cut) ?? log.dropped
+      log.dropped = segments.trim(log.id, cut)
       log.shared = undefined
       table.saveCut(log, snapshot)
     }
-    touched.add(key)
     sweep()
   }
 
@@ -181,7 +192,7 @@ export function sqlite(options: SqliteOptions): Log {
       sweeping = false
       if (more && !closed) sweep()
     }
-    enqueue(() => segments.sweep()).then(again, () => again(false))
+    enqueue(undefined, () => segments.sweep()).then(again, () => again(false))
   }
 
   function readFrom(log: Kept, requested: number, limit: number): SlabBatch {
@@ -193,7 +204,7 @@ export function sqlite(options: SqliteOptions): Log {
       after = log.first - 1
     }
     if (after >= log.last) return emptyBatch(after, log.state, gap)
-    const { slab, first } = segments.pageAt(log.id, after)
+    const { slab, first } = segments.segmentAt(log.id, after)
     const from = after + 1 - first
     const to = Math.min(slab.count, from + limit)
     const last = after + to - from
@@ -224,7 +235,7 @@ export function sqlite(options: SqliteOptions): Log {
 
   if (!readOnly) sweep()
   return {
-    append: (key, after, entries, change) => enqueue(() => write(key, after, entries, change)),
+    append: (key, after, entries, change) => enqueue(key, () => write(key, after, entries, change)),
 
     read: (key, after, limit) =>
       consistent(() => {
@@ -251,7 +262,7 @@ export function sqlite(options: SqliteOptions): Log {
         }),
       ),
 
-    drop: (key, upTo, snapshot) => enqueue(() => forget(key, upTo, snapshot)),
+    drop: (key, upTo, snapshot) => enqueue(key, () => forget(key, upTo, snapshot)),
 
     async [Symbol.asyncDispose]() {
       if (closed) return
@@ -263,6 +274,15 @@ export function sqlite(options: SqliteOptions): Log {
   }
 }
 
+/** What cannot be encoded is refused alone, before anything of it is written. */
+function encoded(shape: Shape, entries: readonly Entry[], after: number): Frames[] {
+  try {
+    return framesOf(shape, entries, after)
+  } catch (error) {
+    throw RuncastError.from(error)
+  }
+}
+
 function attempt<T>(act: () => T): T | undefined {
   try {
     return act()
@@ -271,13 +291,11 @@ function attempt<T>(act: () => T): T | undefined {
   }
 }
 
-/** Runs a job; what it answers is said only after the commit. */
-function answerOf(job: Job): () => void {
+function perform(job: Job): void {
   try {
-    const value = job.act()
-    return () => job.resolve(value)
+    job.value = job.act()
   } catch (error) {
     if (!(error instanceof RuncastError)) throw error
-    return () => job.reject(error)
+    job.refusal = error
   }
 }

@@ -19,6 +19,8 @@ export interface Kept {
   head: NewHead | undefined
   /** The newest read at the tail: a thousand readers at the same cursor share one batch. */
   shared: SlabBatch | undefined
+  /** Used since memory last looked for room. */
+  busy: boolean
 }
 
 export interface Logs {
@@ -39,8 +41,9 @@ export const logsSql = `
     id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT NOT NULL UNIQUE,
     first INTEGER NOT NULL DEFAULT 1, dropped INTEGER NOT NULL DEFAULT 0, sealed INTEGER NOT NULL DEFAULT 0,
     tenant TEXT, status TEXT, thread_id TEXT, agent TEXT, created_at INTEGER, run_id TEXT, head TEXT, snapshot BLOB);
-  CREATE INDEX logs_by_time ON logs (tenant, created_at, run_id, agent) WHERE tenant IS NOT NULL;
-  CREATE INDEX logs_by_status ON logs (tenant, status, created_at, run_id) WHERE tenant IS NOT NULL;
+  CREATE INDEX logs_by_time ON logs (created_at, run_id) WHERE run_id IS NOT NULL;
+  CREATE INDEX logs_by_tenant ON logs (tenant, created_at, run_id, agent) WHERE tenant IS NOT NULL;
+  CREATE INDEX logs_by_status ON logs (status, tenant, created_at, run_id) WHERE status IS NOT NULL;
   CREATE INDEX logs_by_thread ON logs (tenant, thread_id, created_at, run_id) WHERE thread_id IS NOT NULL`
 
 export function createLogs(db: DatabaseSync, segments: Segments): Logs {
@@ -61,10 +64,10 @@ export function createLogs(db: DatabaseSync, segments: Segments): Logs {
       const id = numberOf(row, 'id')
       const first = numberOf(row, 'first')
       const dropped = numberOf(row, 'dropped')
-      const { last, total } = segments.newest(id) ?? { last: first - 1, total: dropped }
+      const { last, total } = segments.end(id) ?? { last: first - 1, total: dropped }
       const head = typeof row['head'] === 'string' ? (JSON.parse(row['head']) as NewHead) : undefined
       const state = stateOf(row['sealed'] === 1, head)
-      return { id, key, shape: shapeOf(key), first, last, total, dropped, state, head, shared: undefined }
+      return { id, key, shape: shapeOf(key), first, last, total, dropped, state, head, shared: undefined, busy: true }
     },
 
     create(key, head) {
@@ -81,6 +84,7 @@ export function createLogs(db: DatabaseSync, segments: Segments): Logs {
         state: stateOf(false, head),
         head,
         shared: undefined,
+        busy: true,
       }
     },
 
@@ -126,13 +130,13 @@ function columnsOf(head: NewHead | undefined): SQLInputValue[] {
   return [tenant, status, thread_id, agent, created_at, run_id, JSON.stringify(head)]
 }
 
-/** At most 16 texts, one per combination of filters. */
+/** At most 32 texts, one per combination of filters. A filter that is null, as of all tenants, filters nothing. */
 function listQuery(filter: HeadFilter): { sql: string; values: SQLInputValue[] } {
-  const conditions = ['tenant = ?']
-  const values: SQLInputValue[] = [filter.tenant]
-  for (const column of ['status', 'thread_id', 'agent'] as const) {
+  const conditions = ['run_id IS NOT NULL']
+  const values: SQLInputValue[] = []
+  for (const column of ['tenant', 'status', 'thread_id', 'agent'] as const) {
     const value = filter[column]
-    if (!value) continue
+    if (value === null || value === undefined) continue
     conditions.push(`${column} = ?`)
     values.push(value)
   }

@@ -31,6 +31,8 @@ export interface OpenFile extends Disposable {
 const busyMsMax = 1_000
 /** Pages kept in memory: the inner pages of all indexes of some 10 GB, and the newest leaves. */
 const cacheKib = 16 * 1024
+/** Rows here are batches of some kilobytes: pages of 8 KiB took 0.8 of the time of SQLite's 4 KiB, 16 KiB no less. */
+const pageBytes = 8 * 1024
 /** A write-ahead log that grew behind a slow backup is cut back to this. */
 const walBytesMax = 16 * 1024 * 1024
 
@@ -67,7 +69,7 @@ export function openFile(options: OpenOptions): OpenFile {
       if (fresh) throw absent(name)
       return
     }
-    if (fresh) file.exec('PRAGMA auto_vacuum = INCREMENTAL')
+    if (fresh) file.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = INCREMENTAL`)
     // NORMAL: a commit is in the system's hands, which outlive the process. FULL: it is on the disk.
     file.exec(
       `PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = ${walBytesMax};

@@ -1,178 +1,214 @@
-// The entries of all logs in one file. Small appends go into `recent`, a table without an index, in the order they come:
-// an index entry per token would write a page per run and turn, seven times the cost. When `recent` has grown to
-// packBytes it is packed into `entries`, one row of some 20 KiB per log, which also makes replay fast.
-// `recent` is mirrored in memory, so no read searches it. Writes must stand inside the caller's transaction.
-import type { DatabaseSync, SQLInputValue, SQLOutputValue, StatementSync } from 'node:sqlite'
-import { type Entry, type Shape, Slab } from '../batch.ts'
-
-/** Consecutive entries of one log, the newest of them `last`. */
-export interface Segment {
-  readonly last: number
-  /** Bytes of the log's frames from its first event to the end of this segment. */
-  readonly total: number
-  readonly slab: Slab
-}
-
-/** Frames with the sequence of the first of them. */
-export interface Page {
-  readonly first: number
-  readonly slab: Slab
-}
+// The entries of all logs in one file. What a commit appends goes as one row into `recent`, for a row and an index entry
+// per token would write a page per run and turn. Its frames are kept in memory; when they have grown to packBytes they are
+// packed into `entries`, a row of up to 64 KiB per log, which also makes replay fast, and `recent` begins anew.
+// Writes must stand inside the caller's transaction; after a rollback the caller must refresh.
+import type { DatabaseSync, SQLOutputValue, StatementSync } from 'node:sqlite'
+import { type Shape, Slab } from '../batch.ts'
+import { type Key, shapeOf } from '../log.ts'
+import {
+  type Frames,
+  framesOf,
+  joined,
+  lastOf,
+  makeRoom,
+  marksOf,
+  pushFrames,
+  type Segment,
+  segmentBytesMax,
+  slabOf,
+  usedBytes,
+} from './frames.ts'
+import { createJournal, journalSql } from './journal.ts'
 
 export interface Segments {
-  /** The mirror of `recent` as the file has it now: after opening, after a rollback, and when another process wrote. */
+  /** Reads what `recent` holds: all of it when memory knows nothing, else what another process has added. */
   refresh(from: 'start' | 'last'): void
-  /** The newest of a log, kept or waiting to be swept. */
-  newest(log: number): { readonly last: number; readonly total: number } | undefined
-  add(log: number, segment: Segment): void
-  /** Frames that contain `after + 1`, which must be kept; with more behind them as they lie at hand. */
-  pageAt(log: number, after: number): Page
-  packIfDue(): void
-  /** Forgets rows up to `upTo`; returns the `total` of the newest forgotten row, undefined when none was. */
-  trim(log: number, upTo: number): number | undefined
+  /** Where a log with entries ends, though some may be forgotten and wait for the sweep. */
+  end(log: number): End | undefined
+  /** Appends behind `at`, where the log ends; returns where it ends now. */
+  add(log: number, at: End, frames: readonly Frames[]): End
+  /** To be called at the end of each transaction that added. */
+  flush(): void
+  /** A segment that contains `after + 1`, which must be kept. */
+  segmentAt(log: number, after: number): Segment
+  /** Forgets entries up to `upTo`; returns their bytes since the log's first. */
+  trim(log: number, upTo: number): number
   /** Deletes one piece of what was forgotten; true = there is more to do. */
   sweep(): boolean
 }
 
+/** Where a log ends: its newest sequence and the bytes of all frames so far. */
+export interface End {
+  readonly last: number
+  readonly total: number
+}
+
 export const segmentsSql = `
-  CREATE TABLE entries (id INTEGER PRIMARY KEY, log INTEGER NOT NULL, last INTEGER NOT NULL, total INTEGER NOT NULL, marks NOT NULL, frames BLOB NOT NULL);
+  CREATE TABLE entries (
+    id INTEGER PRIMARY KEY, log INTEGER NOT NULL, last INTEGER NOT NULL, total INTEGER NOT NULL,
+    marks BLOB NOT NULL, frames BLOB NOT NULL);
   CREATE UNIQUE INDEX entries_by_log ON entries (log, last);
-  CREATE TABLE recent (id INTEGER PRIMARY KEY, log INTEGER NOT NULL, last INTEGER NOT NULL, total INTEGER NOT NULL, marks NOT NULL, frames BLOB NOT NULL);
+  ${journalSql};
   CREATE TABLE packs (count INTEGER NOT NULL);
   INSERT INTO packs VALUES (0);
   CREATE TABLE trash (log INTEGER NOT NULL, upto INTEGER NOT NULL)`
 
-/** Sending stored events in slices of 64 KiB measured 21 times faster than event by event; larger slices won nothing. */
-const segmentBytesMax = 64 * 1024
-/** From here on an append pays for its own index entry. */
+/** Most logs are short: 2 KiB holds about ten tokens. */
+const segmentBytesMin = 2 * 1024
+/** From here on an append is worth a row and an index entry of its own; below, it goes into the row of its commit. */
 const directBytesMin = 8 * 1024
 /** Packing 2 MiB takes about as long as one of SQLite's checkpoints, 10 to 20 ms, and comes after thousands of events. */
 const packBytes = 2 * 1024 * 1024
-/** What a row costs beside its frames; counted so that many tiny appends are packed too. */
-const rowBytes = 64
-/** Pages of old events in memory, 4 MiB at most: readers that replay the same run together read the file once. */
-const pagesMax = 64
+/** What an entry takes beside its frame, in memory and in the row of its commit. */
+const entryBytes = 64
+/** Segments of old entries in memory, 4 MiB as a rule: readers that replay the same run together read the file once. */
+const cachedMax = 64
 /** Rows deleted per turn of the event loop: at most 2 MiB. */
 const sweepRows = 32
-/** Pages given back to the file system per turn: 1 MiB. */
+/** Pages given back to the file system per turn: 2 MiB. */
 const vacuumPages = 256
 /** The file shrinks when more than one in four of its pages is free; fewer will be used again soon. */
 const freeShareMax = 0.25
 
 export function createSegments(db: DatabaseSync): Segments {
-  const statement = (sql: string) => db.prepare(sql)
-  const insertRecent = statement('INSERT INTO recent (log, last, total, marks, frames) VALUES (?, ?, ?, ?, ?)')
-  const insertEntries = statement('INSERT INTO entries (log, last, total, marks, frames) VALUES (?, ?, ?, ?, ?)')
-  const selectNewest = statement('SELECT last, total FROM entries WHERE log = ? ORDER BY last DESC LIMIT 1')
-  const selectFrom = statement(
+  const insert = db.prepare('INSERT INTO entries (log, last, total, marks, frames) VALUES (?, ?, ?, ?, ?)')
+  const selectEnd = db.prepare('SELECT last, total FROM entries WHERE log = ? ORDER BY last DESC LIMIT 1')
+  const selectFrom = db.prepare(
     'SELECT last, total, marks, frames FROM entries WHERE log = ? AND last > ? ORDER BY last',
   )
-  const selectTotal = statement('SELECT total FROM entries WHERE log = ? AND last <= ? ORDER BY last DESC LIMIT 1')
-  const selectPacks = statement('SELECT count FROM packs')
-  // A row that was packed early or forgotten stays in `recent` until all of it is packed.
-  const selectRecent = statement(`
-    SELECT recent.id, log, last, total, marks, frames FROM recent JOIN logs ON logs.id = log
-    WHERE recent.id > ? AND last >= logs.first
-      AND last > coalesce((SELECT max(last) FROM entries WHERE entries.log = recent.log), 0)
-    ORDER BY recent.id`)
-  const selectRecentBytes = statement('SELECT coalesce(sum(length(frames) + ?), 0) AS bytes FROM recent')
-  const selectTrash = statement('SELECT rowid AS id, log, upto FROM trash LIMIT 1')
-  const deleteTrash = statement('DELETE FROM trash WHERE rowid = ?')
-  const deleteEntries = statement(
+  const selectCut = db.prepare('SELECT key, first - 1 AS last, dropped AS total FROM logs WHERE id = ?')
+  const selectPacks = db.prepare('SELECT count FROM packs')
+  const addPack = db.prepare('UPDATE packs SET count = count + 1')
+  const insertTrash = db.prepare('INSERT INTO trash VALUES (?, ?)')
+  const selectTrash = db.prepare('SELECT rowid AS id, log, upto FROM trash LIMIT 1')
+  const deleteTrash = db.prepare('DELETE FROM trash WHERE rowid = ?')
+  const deleteEntries = db.prepare(
     'DELETE FROM entries WHERE id IN (SELECT id FROM entries WHERE log = ? AND last <= ? ORDER BY last LIMIT ?)',
   )
-  const insertTrash = statement('INSERT INTO trash VALUES (?, ?)')
-
-  const mirror = new Map<number, Segment[]>()
+  const journal = createJournal(db)
+  /** The entries of `recent`, by log. */
+  const recent = new Map<number, Segment[]>()
   let recentBytes = 0
+  /** Tells a process that only reads that `recent` began anew. */
   let packs = -1
-  let lastRecent = 0
-  const pages = new Map<number, Page[]>()
-  let pagesHeld = 0
+  const cached = new Map<number, Segment[]>()
+  let cachedCount = 0
 
-  const mirrored = (log: number, segment: Segment) => {
-    const segments = mirror.get(log)
-    if (segments) segments.push(segment)
-    else mirror.set(log, [segment])
-  }
-
-  /** Writes a log's segments into `entries`, joined to rows of up to 64 KiB. */
-  const settle = (log: number, segments: readonly Segment[]) => {
-    for (const row of joined(segments)) {
-      insertEntries.run(log, row.last, row.total, marksOf(row.slab), usedBytes(row.slab))
+  /** The segment of memory that takes so many bytes more. */
+  const open = (log: number, at: End, bytes: number): Segment => {
+    const segments = recent.get(log)
+    const newest = segments?.at(-1)
+    // What lies between was packed before its time by the process that writes.
+    const follows = newest !== undefined && lastOf(newest) === at.last
+    if (follows && newest.slab.end + bytes <= segmentBytesMax) {
+      makeRoom(newest.slab, bytes)
+      return newest
     }
+    const segment = { first: at.last + 1, slab: new Slab(Math.max(segmentBytesMin, bytes)), total: at.total }
+    if (segments && follows) segments.push(segment)
+    else recent.set(log, [segment])
+    return segment
   }
+
+  const remember = (log: number, at: End, frames: Frames, bytes: number): End => {
+    const segment = open(log, at, bytes)
+    pushFrames(segment.slab, frames)
+    segment.total = at.total + bytes
+    recentBytes += bytes + entryBytes * frames.entries.length
+    return { last: at.last + frames.entries.length, total: segment.total }
+  }
+
+  const store = (log: number, segment: Segment) => {
+    const { slab, total } = segment
+    insert.run(log, lastOf(segment), total, marksOf(slab), usedBytes(slab))
+  }
+
+  const addPart = (log: number, at: End, frames: Frames): End => {
+    const bytes = Buffer.byteLength(frames.text)
+    if (bytes < directBytesMin) {
+      journal.add(log, at.last + 1, frames.entries)
+      return remember(log, at, frames, bytes)
+    }
+    for (const segment of recent.get(log) ?? []) store(log, segment)
+    recent.delete(log)
+    const segment = { first: at.last + 1, slab: new Slab(bytes), total: at.total + bytes }
+    pushFrames(segment.slab, frames)
+    store(log, segment)
+    return { last: lastOf(segment), total: segment.total }
+  }
+
+  const end = (log: number): End | undefined => {
+    const newest = recent.get(log)?.at(-1)
+    const row = selectEnd.get(log)
+    const stored = row && { last: numberOf(row, 'last'), total: numberOf(row, 'total') }
+    return newest && lastOf(newest) > (stored?.last ?? 0) ? { last: lastOf(newest), total: newest.total } : stored
+  }
+
+  const fetch = (log: number, after: number): Segment => {
+    const segment = joined(readRows(selectFrom, log, after))
+    if (++cachedCount > cachedMax) {
+      cached.clear()
+      cachedCount = 1
+    }
+    const known = cached.get(log)
+    if (known) known.push(segment)
+    else cached.set(log, [segment])
+    return segment
+  }
+
+  const segmentAt = (log: number, after: number): Segment =>
+    containing(recent.get(log), after) ?? containing(cached.get(log), after) ?? fetch(log, after)
 
   return {
     refresh(from) {
       const count = numberOf(selectPacks.get(), 'count')
-      if (from === 'start' || count !== packs) {
-        mirror.clear()
-        recentBytes = numberOf(selectRecentBytes.get(rowBytes), 'bytes')
-        lastRecent = 0
-        packs = count
+      const again = from === 'start' || count !== packs
+      if (again) {
+        recent.clear()
+        recentBytes = 0
       }
-      for (const row of selectRecent.iterate(lastRecent)) {
-        lastRecent = numberOf(row, 'id')
-        mirrored(numberOf(row, 'log'), segmentOf(row))
-      }
+      if (from === 'start') cached.clear() // they may have been read in a transaction that was rolled back
+      packs = count
+      const known = new Map<number, (End & { shape: Shape }) | undefined>()
+      journal.read(again ? 'start' : 'last', (log, sequence, entry) => {
+        if (!known.has(log)) known.set(log, placeOf(selectCut.get(log), end(log)))
+        const place = known.get(log)
+        // Of a log that was dropped, or packed before its time, or forgotten.
+        if (!place || sequence <= place.last) return
+        for (const frames of framesOf(place.shape, [entry], place.last)) {
+          known.set(log, { ...place, ...remember(log, place, frames, Buffer.byteLength(frames.text)) })
+        }
+      })
     },
 
-    newest(log) {
-      const recent = mirror.get(log)?.at(-1)
-      const row = selectNewest.get(log)
-      if (!row) return recent
-      const last = numberOf(row, 'last')
-      return recent && recent.last > last ? recent : { last, total: numberOf(row, 'total') }
+    end,
+
+    add(log, at, frames) {
+      let ended = at
+      for (const part of frames) ended = addPart(log, ended, part)
+      return ended
     },
 
-    add(log, segment) {
-      const { last, total, slab } = segment
-      if (slab.end < directBytesMin) {
-        insertRecent.run(log, last, total, marksOf(slab), usedBytes(slab))
-        mirrored(log, segment)
-        recentBytes += slab.end + rowBytes
-      } else {
-        settle(log, [...(mirror.get(log) ?? []), segment])
-        mirror.delete(log)
-      }
-    },
-
-    pageAt(log, after) {
-      const recent = recentPage(mirror.get(log), after)
-      if (recent) return recent
-      const known = pages.get(log) ?? []
-      const found = known.find(page => page.first <= after + 1 && after < lastOf(page))
-      if (found) return found
-      const page = pageOf(storedFrom(selectFrom, log, after))
-      if (++pagesHeld > pagesMax) {
-        pages.clear()
-        pagesHeld = 1
-      }
-      const held = pages.get(log)
-      if (held) held.push(page)
-      else pages.set(log, [page])
-      return page
-    },
-
-    packIfDue() {
+    flush() {
+      journal.flush()
       if (recentBytes < packBytes) return
-      for (const [log, segments] of mirror) settle(log, segments)
-      db.exec('DELETE FROM recent; UPDATE packs SET count = count + 1')
+      for (const [log, segments] of recent) for (const segment of segments) store(log, segment)
+      journal.clear()
+      addPack.run()
       packs++
-      mirror.clear()
+      recent.clear()
       recentBytes = 0
     },
 
+    segmentAt,
+
     trim(log, upTo) {
-      const segments = mirror.get(log) ?? []
-      const kept = segments.filter(segment => segment.last > upTo)
-      const forgotten = segments[segments.length - kept.length - 1]
-      if (kept.length > 0) mirror.set(log, kept)
-      else mirror.delete(log)
-      const row = selectTotal.get(log, upTo)
-      if (row) insertTrash.run(log, upTo)
-      return forgotten?.total ?? (row && numberOf(row, 'total'))
+      const { first, slab, total } = segmentAt(log, upTo - 1)
+      const kept = (recent.get(log) ?? []).filter(segment => lastOf(segment) > upTo)
+      if (kept.length > 0) recent.set(log, kept)
+      else recent.delete(log)
+      insertTrash.run(log, upTo)
+      return total - slab.end + slab.startOf(upTo - first + 1)
     },
 
     sweep() {
@@ -185,164 +221,35 @@ export function createSegments(db: DatabaseSync): Segments {
   }
 }
 
-/** Encodes entries behind `last` into segments of at most 64 KiB, larger only for one larger entry. */
-export function encode(shape: Shape, entries: readonly Entry[], at: { last: number; total: number }): Segment[] {
-  const segments: Segment[] = []
-  let { last, total } = at
-  let frames: string[] = []
-  let codes: number[] = []
-  let length = 0
-  const cut = () => {
-    const slab = slabOfFrames(frames, codes, length)
-    total += slab.end
-    segments.push({ last, total, slab })
-    frames = []
-    codes = []
-    length = 0
-  }
-  for (const entry of entries) {
-    const frame = shape(entry, last + 1)
-    if (length > 0 && length + frame.length > segmentBytesMax) cut()
-    last++
-    frames.push(frame)
-    codes.push(entry.code)
-    length += frame.length
-  }
-  if (frames.length > 0) cut()
-  return segments
-}
-
-function slabOfFrames(frames: readonly string[], codes: readonly number[], length: number): Slab {
-  const slab = new Slab(0)
-  slab.bytes = Buffer.from(frames.length === 1 ? (frames[0] as string) : frames.join(''))
-  const ascii = slab.bytes.length === length
-  for (let index = 0; index < frames.length; index++) {
-    const frame = frames[index] as string
-    slab.starts.push(slab.end)
-    slab.codes.push(codes[index] as number)
-    slab.end += ascii ? frame.length : Buffer.byteLength(frame)
-  }
-  return slab
-}
-
-/** Of one entry its code; of more, per entry the length of its frame (4 bytes) and its code (1 byte). */
-const markBytes = 5
-
-function marksOf(slab: Slab): SQLInputValue {
-  if (slab.count === 1) return slab.codes[0] ?? 0
-  const marks = Buffer.allocUnsafe(slab.count * markBytes)
-  for (let index = 0; index < slab.count; index++) {
-    marks.writeUInt32LE(slab.startOf(index + 1) - slab.startOf(index), index * markBytes)
-    marks[index * markBytes + 4] = slab.codes[index] ?? 0
-  }
-  return marks
-}
-
-function usedBytes(slab: Slab): Uint8Array {
-  return slab.end === slab.bytes.length ? slab.bytes : slab.bytes.subarray(0, slab.end)
+function containing(segments: readonly Segment[] | undefined, after: number): Segment | undefined {
+  return segments?.findLast(segment => segment.first <= after + 1 && after < lastOf(segment))
 }
 
 type Row = Record<string, SQLOutputValue>
 
-function segmentOf(row: Row): Segment {
-  const slab = new Slab(0)
-  slab.bytes = bufferOf(row['frames'])
-  const marks = row['marks']
-  if (typeof marks === 'number') {
-    slab.starts.push(0)
-    slab.codes.push(marks)
-    slab.end = slab.bytes.length
-  } else {
-    const view = bufferOf(marks)
-    for (let at = 0; at < view.length; at += markBytes) {
-      slab.starts.push(slab.end)
-      slab.codes.push(view[at + 4] ?? 0)
-      slab.end += view.readUInt32LE(at)
-    }
-  }
-  return { last: numberOf(row, 'last'), total: numberOf(row, 'total'), slab }
+/** Where the lines of the journal that were not read yet continue a log; undefined when it was dropped. */
+function placeOf(row: Row | undefined, end: End | undefined): (End & { shape: Shape }) | undefined {
+  if (!row) return undefined
+  const cut = { last: numberOf(row, 'last'), total: numberOf(row, 'total') }
+  return { ...(end && end.last > cut.last ? end : cut), shape: shapeOf(row['key'] as Key) }
 }
 
-function bufferOf(value: SQLOutputValue | undefined): Buffer {
-  if (!(value instanceof Uint8Array)) throw new Error('the log file is damaged: a row without frames')
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+/** Neighbours up to 64 KiB, the first of them whatever its size. */
+function readRows(select: StatementSync, log: number, after: number): Segment[] {
+  const found: Segment[] = []
+  let bytes = 0
+  for (const row of select.iterate(log, after)) {
+    const slab = slabOf(row['marks'] as Uint8Array, row['frames'] as Uint8Array)
+    bytes += slab.end
+    if (found.length > 0 && bytes > segmentBytesMax) break
+    found.push({ first: numberOf(row, 'last') - slab.count + 1, slab, total: numberOf(row, 'total') })
+  }
+  if (found.length === 0) throw new Error(`the file is damaged: log ${log} has nothing behind ${after}`)
+  return found
 }
 
 export function numberOf(row: Row | undefined, column: string): number {
   return Number(row?.[column])
-}
-
-function firstOf(segment: Segment): number {
-  return segment.last - segment.slab.count + 1
-}
-
-function lastOf(page: Page): number {
-  return page.first + page.slab.count - 1
-}
-
-/** The frames of `recent` from `after + 1` on, up to 64 KiB; undefined when they lie in `entries`. */
-function recentPage(segments: readonly Segment[] | undefined, after: number): Page | undefined {
-  if (!segments) return undefined
-  let at = segments.length - 1
-  while (at > 0 && firstOf(segments[at] as Segment) > after + 1) at--
-  const first = segments[at] as Segment
-  if (firstOf(first) > after + 1 || first.last <= after) return undefined
-  const found = [first]
-  let bytes = first.slab.end
-  for (let next = segments[++at]; next && bytes + next.slab.end <= segmentBytesMax; next = segments[++at]) {
-    // In a reader's mirror rows may be missing that were packed early.
-    if (firstOf(next) !== (found.at(-1) as Segment).last + 1) break
-    found.push(next)
-    bytes += next.slab.end
-  }
-  return pageOf(found)
-}
-
-function storedFrom(select: StatementSync, log: number, after: number): Segment[] {
-  const found: Segment[] = []
-  let bytes = 0
-  for (const row of select.iterate(log, after)) {
-    const segment = segmentOf(row)
-    if (found.length > 0 && bytes + segment.slab.end > segmentBytesMax) break
-    found.push(segment)
-    bytes += segment.slab.end
-  }
-  if (found.length === 0) throw new Error(`the log file is damaged: nothing behind ${after} in log ${log}`)
-  return found
-}
-
-function* joined(segments: readonly Segment[]): Generator<Segment> {
-  let from = 0
-  let bytes = 0
-  for (const [index, { slab }] of segments.entries()) {
-    if (index > from && bytes + slab.end > segmentBytesMax) {
-      yield join(segments.slice(from, index))
-      from = index
-      bytes = 0
-    }
-    bytes += slab.end
-  }
-  if (from < segments.length) yield join(segments.slice(from))
-}
-
-function pageOf(segments: readonly Segment[]): Page {
-  const segment = join(segments)
-  return { first: firstOf(segment), slab: segment.slab }
-}
-
-function join(segments: readonly Segment[]): Segment {
-  const newest = segments.at(-1) as Segment
-  if (segments.length === 1) return newest
-  const slab = new Slab(segments.reduce((sum, one) => sum + one.slab.end, 0))
-  for (const { slab: part } of segments) {
-    slab.bytes.set(usedBytes(part), slab.end)
-    for (let index = 0; index < part.count; index++) {
-      slab.starts.push(slab.end + part.startOf(index))
-      slab.codes.push(part.codes[index] ?? 0)
-    }
-    slab.end += part.end
-  }
-  return { last: newest.last, total: newest.total, slab }
 }
 
 function shrink(db: DatabaseSync): boolean {
