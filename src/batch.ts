@@ -1,7 +1,7 @@
 // Entries as bytes. An entry is encoded once, at append, as the SSE frame that most readers want; a batch is a
 // window over those bytes, shared by all its readers; event objects are made only for who asks for them.
 // A leaf beside event.ts: it must never know a backend, a socket or a clock.
-import { type Body, type Event, type EventType, eventIdPrefix, eventTypes } from './event.ts'
+import { type Body, type Event, type EventType, eventIdPrefix, eventOf, eventTypes } from './event.ts'
 
 /** An entry on its way into a log: all but its number, which the log gives. Its fields are JSON already, so later changes of the agent's objects cannot reach it. */
 export interface Entry {
@@ -227,24 +227,6 @@ const dataPrefixBytes = 'data: '.length
 function jsonOfFrame(frame: Buffer): Buffer {
   const start = frame.indexOf(newline) + 1 + dataPrefixBytes
   return frame.subarray(start, frame.indexOf(newline, start))
-}
-
-const envelopeFields = new Set(['id', 'type', 'run_id', 'request_id', 'sequence', 'timestamp'])
-
-/** An event of the JSON wire as it is in memory: names that are no type of ours become `custom`, and keep all their fields. */
-export function eventOf(wire: Record<string, unknown>): Event {
-  if (wire['id'] === undefined && wire['request_id'] === undefined) return wire as unknown as Event // an entry of a feed or an inbox
-  const name = String(wire['type'])
-  if (codeOfType.has(name) && name !== 'custom') return wire as unknown as Event
-  const envelope: Record<string, unknown> = {}
-  const other: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(wire)) {
-    if (key === 'type') envelope['type'] = 'custom'
-    else if (envelopeFields.has(key)) envelope[key] = value
-    else if (key !== 'data') other[key] = value
-  }
-  const rest = Object.keys(other).length > 0 ? { other } : {}
-  return { ...envelope, name, data: wire['data'], ...rest } as unknown as Event
 }
 
 const noFrames = new Slab(0)

@@ -176,3 +176,22 @@ export function eventId(run: string, sequence: number): string {
 export function eventIdPrefix(run: string): string {
   return `${run}:`
 }
+
+const typeNames: ReadonlySet<string> = new Set(eventTypes)
+const envelopeFields = new Set(['id', 'type', 'run_id', 'request_id', 'sequence', 'timestamp'])
+
+/** An event of the JSON wire as it is in memory: names that are no type of ours become `custom`, and keep all their fields. */
+export function eventOf(wire: Record<string, unknown>): Event {
+  if (wire['id'] === undefined && wire['request_id'] === undefined) return wire as unknown as Event // an entry of a feed or an inbox
+  const name = String(wire['type'])
+  if (typeNames.has(name) && name !== 'custom') return wire as unknown as Event
+  const envelope: Record<string, unknown> = {}
+  const other: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(wire)) {
+    if (key === 'type') envelope['type'] = 'custom'
+    else if (envelopeFields.has(key)) envelope[key] = value
+    else if (key !== 'data') other[key] = value
+  }
+  const rest = Object.keys(other).length > 0 ? { other } : {}
+  return { ...envelope, name, data: wire['data'], ...rest } as unknown as Event
+}

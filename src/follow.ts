@@ -1,8 +1,9 @@
 // The only loop that waits. Replay, live, late join and resume are all this: read from the cursor; if there is nothing
 // and the log is open, wait for the bell; again. It must never hold events: a slow reader is only further behind.
-import { type Batch, type SlabBatch, select, type State, type Types } from './batch.ts'
+import { type SlabBatch, select, type State, type Types } from './batch.ts'
 import { RuncastError } from './error.ts'
 import type { Event } from './event.ts'
+import { type Deliver, iterate } from './iterate.ts'
 import { type Key, type Log, readLimitEntries } from './log.ts'
 
 export interface FollowOptions {
@@ -14,9 +15,6 @@ export interface FollowOptions {
   readonly types?: Types | undefined
   readonly signal?: AbortSignal | undefined
 }
-
-/** Takes a batch; returns a promise only when it is blocked, and is not called again before that resolves. */
-export type Deliver<B = Batch> = (batch: B) => void | Promise<void>
 
 /**
  * Delivers a log from the cursor on until it is sealed, the signal aborts (then it resolves), or it fails.
@@ -103,51 +101,10 @@ export function follow(log: Log, key: Key, options: FollowOptions, deliver: Deli
   })
 }
 
-/** Something that delivers batches until it ends, as `follow` does. */
-export type Following<B> = (signal: AbortSignal, deliver: Deliver<B>) => Promise<void>
-
-/** `follow` for humans: `for await (const batch of iterate(…))`. The log is read no faster than the loop runs. */
-export async function* iterate<B>(following: Following<B>, signal?: AbortSignal): AsyncGenerator<B, void, undefined> {
-  const stopping = new AbortController()
-  const stop = () => stopping.abort()
-  signal?.addEventListener('abort', stop, { once: true })
-  if (signal?.aborted) stop()
-  let wake = () => {}
-  let next: B | undefined
-  let release = () => {}
-  let ended = false
-  const done = following(stopping.signal, batch => {
-    next = batch
-    wake()
-    return new Promise<void>(resolve => (release = resolve))
-  }).finally(() => {
-    ended = true
-    wake()
-  })
-  done.catch(() => {}) // awaited below; here only so that an early break leaves no unhandled rejection
-  try {
-    for (;;) {
-      if (next === undefined && !ended) await new Promise<void>(resolve => (wake = resolve))
-      if (next !== undefined) {
-        const batch = next
-        next = undefined
-        yield batch
-        release()
-      } else {
-        await done
-        return
-      }
-    }
-  } finally {
-    signal?.removeEventListener('abort', stop)
-    stop()
-    release()
-  }
-}
-
 /** The batches of a log from the cursor on, as an async iterable. */
 export function tail(log: Log, key: Key, options: FollowOptions = {}): AsyncGenerator<SlabBatch, void, undefined> {
   return iterate((signal, deliver) => follow(log, key, { ...options, signal }, deliver), options.signal)
 }
 
+export { type Deliver, type Following, iterate } from './iterate.ts'
 export type { Event }
