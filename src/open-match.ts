@@ -18,16 +18,22 @@ export interface OpenMatch {
   readonly open: RegExp
   /** The fewest characters of a match. */
   readonly lengthMin: number
+  /** Text that is in every match, to be looked for first: it is cheap, and most texts do not have it. Or empty. */
+  readonly needs: string
 }
 
-/** Undefined for syntax that ret or this file does not know (inline flags, the `v` flag, …): see {@link openAlways}. */
+/** Undefined for syntax that ret or this file does not know (inline flags, the `v` flag, …): then {@link openAlways}. */
 export function openMatch(pattern: RegExp): OpenMatch | undefined {
   if (pattern.unicodeSets) return undefined
   try {
     const { text, atoms } = withOpaqueAtoms(pattern)
     const root = tokenizer(text)
     const writer = createWriter(atoms, pattern.multiline ? endOfLines : end)
-    return { open: new RegExp(writer.alternatives(root, 'open'), pattern.flags), lengthMin: writer.lengthMin(root) }
+    return {
+      open: new RegExp(writer.alternatives(root, 'open'), pattern.flags),
+      lengthMin: writer.lengthMin(root),
+      needs: pattern.ignoreCase ? '' : writer.longestLiteral(root),
+    }
   } catch (error) {
     // ret and RegExp refuse with SyntaxError, the writer with Unsupported; anything else is a mistake of ours.
     if (error instanceof SyntaxError || error === unsupported) return undefined
@@ -35,10 +41,8 @@ export function openMatch(pattern: RegExp): OpenMatch | undefined {
   }
 }
 
-/** The stand-in for a pattern we cannot read: any text that it does not match is held up to the bound. Slow, but safe. */
-export function openAlways(pattern: RegExp): RegExp {
-  return new RegExp(`(?:${pattern.source})(?=[^])|[^]*`, pattern.flags)
-}
+/** The stand-in for a pattern that we cannot read: all text is open, and held up to the bound. Slow, but safe. */
+export const openAlways = /[^]*/g
 
 /**
  * The end of the text as it is now. With the `m` flag `$` is also the end of a line. `(?![^])` alone will not do: with
@@ -87,6 +91,9 @@ function createWriter(atoms: readonly string[], textEnd: string) {
 
   const orEnd = (source: string, mode: Mode) => (mode === 'open' ? `(?:${source}|${textEnd})` : source)
 
+  /** All of it: what is tried after this must not take some of it back. */
+  const rest = `[^]*${textEnd}`
+
   const alternatives = (node: Root | Group, mode: Mode): string =>
     optionsOf(node)
       .map(option => option.map(token => write(token, mode)).join(''))
@@ -118,7 +125,7 @@ function createWriter(atoms: readonly string[], textEnd: string) {
     if (source === undefined) return orEnd(String.fromCharCode(code).replace(/[\\^$.*+?()[\]{}|/]/, '\\$&'), mode)
     if (source.startsWith('(?<')) return ''
     // How much of the referred text the rest of the text repeats cannot be asked for: what does not match is open.
-    if (isReference(source)) return mode === 'open' ? `(?:${source}|[^]*)` : source
+    if (isReference(source)) return mode === 'open' ? `(?:${source}|${rest})` : source
     return orEnd(source, mode)
   }
 
@@ -146,7 +153,7 @@ function createWriter(atoms: readonly string[], textEnd: string) {
     const sign = token.followedBy === true ? '=' : '!'
     if (mode === 'full') return `(?${sign}${alternatives(token, 'full')})`
     const open = `(?:${alternatives(token, 'open')})`
-    const unknown = `(?!${open}[^])(?=${open}${textEnd})[^]*`
+    const unknown = `(?!${open}[^])(?=${open}${textEnd})${rest}`
     return sign === '=' ? `(?:(?=${open}[^])|${unknown})` : `(?:(?!${open})|${unknown})`
   }
 
@@ -175,7 +182,18 @@ function createWriter(atoms: readonly string[], textEnd: string) {
     }
   }
 
-  return { alternatives, lengthMin }
+  const longestLiteral = (root: Root): string => {
+    let longest = ''
+    let current = ''
+    for (const token of root.stack ?? []) {
+      const plain = token.type === types.CHAR && atomOf(token.value) === undefined
+      current = plain ? current + String.fromCharCode(token.value) : ''
+      if (current.length > longest.length) longest = current
+    }
+    return longest
+  }
+
+  return { alternatives, lengthMin, longestLiteral }
 }
 
 function optionsOf(node: Root | Group): Token[][] {

@@ -230,7 +230,7 @@ function secretPattern(pattern: RegExp): SecretPattern {
     throw refused(pattern.source, 'can match empty text', 'make it match at least one character')
   }
   full.lastIndex = 0
-  return { full, open: known?.open ?? openAlways(full) }
+  return { full, open: known?.open ?? openAlways, needs: known?.needs ?? '' }
 }
 
 function refused(pattern: string, says: string, fix: string, cause?: unknown): RuncastError {

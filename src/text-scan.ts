@@ -6,6 +6,8 @@
 export interface SecretPattern {
   readonly full: RegExp
   readonly open: RegExp
+  /** Text that every match contains; may be empty. */
+  readonly needs: string
 }
 
 export interface TextScan {
@@ -25,11 +27,15 @@ export interface TextScan {
 const contextCharsMax = 256
 /** The text is cut when so much of it is no longer needed: often enough, but not with every token. */
 const trimChars = 1024
-/**
- * A match under way is followed for so many times the held text, then given up: its text was let go long ago, and
- * every piece that arrives costs a scan of all of it.
- */
+/** A match under way is followed for so many times the held text, then given up: each new piece is a scan of all of it. */
 const followedFactor = 4
+/**
+ * A long piece is scanned in steps of this, and a long whole text as a piece: each start of a match may be followed to
+ * the end of what is there, so that without steps a base64 image would cost its length squared.
+ */
+const stepChars = 1024
+/** Whole texts up to this are masked in one go. */
+const wholeCharsMax = 16 * 1024
 
 /** A match, in characters of the whole text. */
 interface Range {
@@ -66,6 +72,12 @@ export function createTextScan(
     decided = Math.max(decided, open)
   }
 
+  const giveUpLongest = () => {
+    for (const [index, at] of scanned.entries()) {
+      if (end() - at > followedFactor * holdCharsMax) scanned[index] = end() - holdCharsMax
+    }
+  }
+
   /** Where the open match begins; what matched before it is final. The pattern matches at the latest at the end. */
   const openFrom = (pattern: RegExp, whole: string, from: number): number => {
     pattern.lastIndex = Math.min(from, whole.length)
@@ -82,11 +94,10 @@ export function createTextScan(
     for (const [index, pattern] of patterns.entries()) {
       const at = scanned[index] ?? 0
       if (at > decided) continue
-      for (const { start, end: matchEnd } of matches(pattern.full, text, at - base)) {
+      for (const { start, end: matchEnd } of matches(pattern, text, at - base)) {
         ranges.push({ start: base + start, end: base + matchEnd })
       }
       // It stays where it is, so that the match is still found when it is complete.
-      if (end() - at > followedFactor * holdCharsMax) scanned[index] = end() - holdCharsMax
     }
     decided = Math.min(end(), ...later)
   }
@@ -106,9 +117,12 @@ export function createTextScan(
       return decided
     },
     add(piece) {
-      trim()
-      text += piece
-      scan()
+      for (let at = 0; at < piece.length || at === 0; at += stepChars) {
+        giveUpLongest()
+        trim()
+        text += piece.slice(at, at + stepChars)
+        scan()
+      }
     },
     decideMore,
     decideAll() {
@@ -128,22 +142,37 @@ export function createTextScan(
 
 /** A whole text, masked. */
 export function maskedText(text: string, patterns: readonly SecretPattern[], mask: string): string {
-  let ranges: Range[] | undefined
-  for (const { full } of patterns) {
-    full.lastIndex = 0
-    if (full.test(text)) (ranges ??= []).push(...matches(full, text, 0))
-  }
-  return ranges ? write({ text, from: 0, ranges, hidden: 0, mask }).text : text
+  const possible = patterns.filter(
+    ({ needs, full }) => text.includes(needs) && (text.length > wholeCharsMax || has(full, text)),
+  )
+  if (possible.length === 0) return text
+  if (text.length > wholeCharsMax) return maskedLongText(text, possible, mask)
+  const ranges = possible.flatMap(pattern => matches(pattern, text, 0))
+  return write({ text, from: 0, ranges, hidden: 0, mask }).text
 }
 
-function matches(pattern: RegExp, text: string, from: number): Range[] {
+function maskedLongText(text: string, patterns: readonly SecretPattern[], mask: string): string {
+  const scan = createTextScan(patterns, { mask, holdCharsMax: wholeCharsMax / followedFactor })
+  scan.add(text)
+  scan.decideAll()
+  return scan.render(0, text)
+}
+
+function has(pattern: RegExp, text: string): boolean {
+  pattern.lastIndex = 0
+  return pattern.test(text)
+}
+
+function matches(pattern: SecretPattern, text: string, from: number): Range[] {
+  const { full, needs } = pattern
   const found: Range[] = []
-  pattern.lastIndex = from
-  for (let match = pattern.exec(text); match; match = pattern.exec(text)) {
+  if (text.indexOf(needs, from) === -1) return found
+  full.lastIndex = from
+  for (let match = full.exec(text); match; match = full.exec(text)) {
     const end = match.index + match[0].length
     if (end > match.index) found.push({ start: match.index, end })
     // Only a pattern that nobody could read gets here with an empty match.
-    else pattern.lastIndex++
+    else full.lastIndex++
   }
   return found
 }

@@ -80,7 +80,7 @@ function cut(text: string): fc.Arbitrary<string[]> {
 
 /** The reference: all matches in the whole text, overlapping ones taken together, one mask each. */
 function maskedWhole(text: string, patterns: readonly RegExp[]): string {
-  const secret = new Array<number>(text.length).fill(0)
+  const secret = Array.from({ length: text.length }, () => 0)
   const ranges = patterns
     .flatMap(pattern => [...text.matchAll(pattern)].map(match => [match.index, match.index + match[0].length] as const))
     .sort((a, b) => a[0] - b[0])
@@ -533,6 +533,69 @@ test('DK81 a value is copied only where something changed, and two masked keys s
   assert.deepEqual(mixed.dirty, [canary])
   assert.equal(redactor.value(`x ${canary}`), `x ${mask}`)
   assert.deepEqual(redactor.value({ toJSON: () => canary }), mask)
+})
+
+test('DK81 the rest of a secret has a mask of its own when other text went out between', () => {
+  const { push, release, text } = run(compilePatterns(['ab', 'b-{100}c']), { holdBytesMax: 40 })
+  push(token('ab'), token('-'.repeat(50)), token(`${'-'.repeat(50)}c.`))
+  release()
+  assert.equal(text(), `${mask}${'-'.repeat(50)}${mask}.`)
+})
+
+test('DK81 a beginning that never becomes a secret does not hold the text for ever', () => {
+  const { push, redactor, text } = run(compilePatterns([sources[6]!]), { holdBytesMax: 64 })
+  const pieces = ['-----BEGIN A-----', ...Array.from({ length: 100 }, () => ' word')]
+  push(...pieces.map(piece => token(piece)))
+  assert.equal(redactor.held, false)
+  assert.equal(text(), pieces.join(''))
+})
+
+test('DK81 what is complete is not held on, also when the pattern could take more', () => {
+  const { push, redactor, text } = run(compilePatterns([sources[6]!]))
+  push(token(privateKey), token(' and'))
+  assert.equal(redactor.held, false)
+  assert.equal(text(), `${mask} and`)
+})
+
+test('DK81 deep in a text a word border is judged by the character before, however long ago that went out', () => {
+  const { push, release, text } = run(compilePatterns([sources[1]!]))
+  for (let count = 0; count < 5; count++) {
+    push(token(`${'y'.repeat(1023)}x`), token('4111-1111-1111-1111 '), token(`${'y'.repeat(1003)} `))
+    push(token('4111-1111-1111-1111'))
+    push(token(','))
+  }
+  release()
+  assert.equal(text(), `${'y'.repeat(1023)}x4111-1111-1111-1111 ${'y'.repeat(1003)} ${mask},`.repeat(5))
+})
+
+test('DK81 long texts are masked like short ones, and a huge word without end does not stop the process', () => {
+  const patterns = compilePatterns(sources)
+  const filler = 'nothing to see here, move on. '.repeat(300)
+  const secrets = rows.flatMap(row => row.secrets)
+  const text = secrets.map(secret => `${filler} ${secret} `).join('')
+  assert.ok(text.length > 64 * 1024)
+  const expected = maskedWhole(text, patterns)
+  const { push, release, text: emitted, redactor } = run(patterns)
+  assert.equal(redactor.value(text), expected)
+  push(token(text))
+  release()
+  assert.equal(emitted(), expected)
+
+  // In one go the pattern of the mail address would take some 10 ** 12 steps for it.
+  const word = 'a'.repeat(1_000_000)
+  const image = `data:${word}`
+  assert.equal(redactor.value(image), image)
+  assert.equal(redactor.value(`${image} ada@example.com`), `${image} ${mask}`)
+})
+
+test('DK81 more texts at a time than are remembered lose nothing, and the ones that wait are not forgotten', () => {
+  const { push, release, out } = run(compilePatterns(['sk-[A-Za-z0-9]{8,}']))
+  const ids = Array.from({ length: 200 }, (_, index) => `r${index}`)
+  for (const piece of ['key: sk-ab', 'cdefgh12', ' end']) {
+    push(...ids.map(id => token(piece, { llm_request_id: id })))
+  }
+  release()
+  for (const id of ids) assert.equal(tokensOf(out, id), `key: ${mask} end`)
 })
 
 test('DK81 the mask can be chosen and is taken as it is', () => {
