@@ -21,6 +21,8 @@ export interface SqliteOptions {
   readonly readOnly?: boolean
   /** How often a reader in another process looks for news. */
   readonly pollMs?: number
+  /** How large the file may grow; at the limit appends fail with `unavailable` until something is dropped. */
+  readonly bytesMax?: number
 }
 
 /** A person does not notice a twentieth of a second, and one look costs 3 µs. */
@@ -41,8 +43,13 @@ interface Job {
 }
 
 export function sqlite(options: SqliteOptions): Log {
-  const { durability = 'process', readOnly = false, pollMs = pollMsDefault } = options
-  const file = openFile({ path: options.path, durability, readOnly, schema })
+  const {
+    durability = 'process',
+    readOnly = false,
+    pollMs = pollMsDefault,
+    bytesMax = Number.POSITIVE_INFINITY,
+  } = options
+  const file = openFile({ path: options.path, durability, readOnly, bytesMax, schema })
   const { db, path } = file
   const begin = db.prepare(readOnly ? 'BEGIN' : 'BEGIN IMMEDIATE')
   const commit = db.prepare('COMMIT')

@@ -19,6 +19,7 @@ export interface OpenOptions {
   readonly path: string
   readonly durability: Durability
   readonly readOnly: boolean
+  readonly bytesMax: number
   readonly schema: FileSchema
 }
 
@@ -62,7 +63,7 @@ export function openFile(options: OpenOptions): OpenFile {
     },
   }
 
-  function prepareFile(file: DatabaseSync, name: string, { durability }: OpenOptions): void {
+  function prepareFile(file: DatabaseSync, name: string, { durability, bytesMax }: OpenOptions): void {
     const fresh = checkVersion(file, name, schema)
     file.exec(`PRAGMA cache_size = -${cacheKib}`)
     if (readOnly) {
@@ -75,6 +76,8 @@ export function openFile(options: OpenOptions): OpenFile {
       `PRAGMA journal_mode = WAL; PRAGMA journal_size_limit = ${walBytesMax};
        PRAGMA synchronous = ${durability === 'power' ? 'FULL' : 'NORMAL'}; PRAGMA fullfsync = ${durability === 'power' ? 1 : 0}`,
     )
+    const pages = Math.floor(bytesMax / pageBytes)
+    if (Number.isFinite(pages)) file.exec(`PRAGMA max_page_count = ${pages}`)
     if (!fresh) return
     file.exec(
       `BEGIN; ${schema.sql}; PRAGMA application_id = ${schema.application}; PRAGMA user_version = ${schema.version}; COMMIT`,
