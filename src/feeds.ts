@@ -3,7 +3,7 @@
 import { plainEntry } from './batch.ts'
 import { RuncastError } from './error.ts'
 import { follow } from './follow.ts'
-import { type FeedEntry, type Key, type Log, type Numbered, readLimitEntries, type Status } from './log.ts'
+import { type FeedEntry, isRunEntry, type Key, type Log, type Numbered, readLimitEntries, type Status } from './log.ts'
 
 /** What happens when a run starts on a thread that has one already. */
 export type OnBusy = 'reject' | 'queue' | 'interrupt'
@@ -163,7 +163,9 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
   }
 }
 
+/** What the feed says of a conversation takes no place in the queue. */
 function advance(queue: Queue, entry: FeedEntry): void {
+  if (!isRunEntry(entry)) return
   if (entry.type === 'accepted') {
     queue.open.push({ run_id: entry.run_id, owner: entry.owner })
     return

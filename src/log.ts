@@ -101,11 +101,28 @@ export type Told =
   | { type: 'input'; input_id: string; value: unknown; by?: string }
   | { type: 'closed' }
 
-/** An entry of a tenant's or thread's feed. */
-export type FeedEntry =
+/** What a feed says of a run. */
+export type RunEntry =
   | { type: 'accepted'; run_id: string; owner: string }
   | { type: 'started'; run_id: string; thread_base: number }
   | { type: 'ended'; run_id: string; status: Status; last: number; thread_base: number }
+
+/** What a thread's feed says of its conversation besides its runs. */
+export type ConversationEntry =
+  | { type: 'created'; title?: string; user_id?: string }
+  | { type: 'titled'; title: string; by?: string }
+  | { type: 'appended'; id: string; role: 'user' | 'assistant'; content: Json[]; user_id?: string }
+  | { type: 'deleted'; by?: string }
+
+/** A tenant's feed points to the thread whose own feed has news that are no run's. */
+export type ThreadEntry = { type: 'thread'; thread_id: string }
+
+/** An entry of a tenant's or thread's feed. */
+export type FeedEntry = RunEntry | ConversationEntry | ThreadEntry
+
+export function isRunEntry(entry: FeedEntry): entry is RunEntry {
+  return 'run_id' in entry
+}
 
 export type Numbered<T> = T & { readonly sequence: number; readonly timestamp: string }
 

@@ -6,8 +6,10 @@ import {
   type Head,
   inboxKey,
   isEnded,
+  isRunEntry,
   type Key,
   type Log,
+  type Numbered,
   readLimitEntries,
   runKey,
   tenantFeed,
@@ -25,6 +27,15 @@ export interface RetentionLimits {
   readonly bytesPerRunMax?: number
   /** Bytes of all ended runs together. */
   readonly bytesTotalMax?: number
+  /** True while somebody still needs the run, such as a store that has not read it: it is kept, and asked for again. */
+  readonly hold?: (run: RunPlace) => boolean | Promise<boolean>
+}
+
+/** Where an ended run belongs. */
+export interface RunPlace {
+  readonly run_id: string
+  readonly tenant: string
+  readonly thread_id: string | undefined
 }
 
 export const retentionDefaults = {
@@ -65,6 +76,7 @@ export function createRetention(
   deps: { readonly now: () => number; readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void> },
 ): Retention {
   const { ageMs, runsMax, eventsPerRunMax, bytesPerRunMax, bytesTotalMax } = { ...retentionDefaults, ...limits }
+  const { hold } = limits
   const stopping = new AbortController()
   const ended: Ended[] = [] // oldest first
   const growths = new Map<string, { events: number; bytes: number; busy: boolean }>()
@@ -93,11 +105,16 @@ export function createRetention(
   const sweep = async () => {
     if (sweeping || stopping.signal.aborted) return
     sweeping = true
+    const held: Ended[] = []
     try {
       const feeds = new Set<Key>()
       while (due()) {
         const gone = ended.shift() as Ended
         bytesTotal -= gone.bytes
+        if (await isHeld(gone)) {
+          held.push(gone)
+          continue
+        }
         await log.drop(runKey(gone.run))
         await log.drop(inboxKey(gone.run))
         feeds.add(tenantFeed(gone.tenant))
@@ -105,7 +122,18 @@ export function createRetention(
       }
       for (const feed of feeds) await trimFeed(log, feed)
     } finally {
+      ended.unshift(...held)
+      for (const { bytes } of held) bytesTotal += bytes
       sweeping = false
+    }
+  }
+
+  /** Who cannot say that it needs a run no more, needs it. */
+  const isHeld = async ({ run, tenant, thread }: Ended): Promise<boolean> => {
+    try {
+      return (await hold?.({ run_id: run, tenant, thread_id: thread })) ?? false
+    } catch {
+      return true
     }
   }
 
@@ -186,23 +214,25 @@ async function viewAt(log: Log, run: string, at: number): Promise<View> {
   return view
 }
 
-/** Forgets a feed up to its oldest kept run. A thread keeps its last entry, which numbers what follows. */
+/**
+ * Forgets a feed up to the last entry of a dropped run before its oldest kept one. What the feed says of a conversation
+ * behind that entry is perhaps not read yet; a thread keeps the entry too, because it numbers what follows.
+ */
 async function trimFeed(log: Log, feed: Key): Promise<void> {
-  let upTo = 0
-  for (;;) {
-    const batch = await log.read(feed, upTo, readLimitEntries)
+  let dropped = 0
+  let droppedBefore = 0
+  let after = 0
+  reading: for (;;) {
+    const batch = await log.read(feed, after, readLimitEntries)
     if (batch.count === 0) break
-    const entries = batch.events as unknown as readonly (FeedEntry & { sequence: number })[]
-    const kept = await indexOfKept(log, entries)
-    upTo = kept === -1 ? batch.last : (entries[kept]?.sequence ?? 1) - 1
-    if (kept !== -1) break
+    for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
+      if (!isRunEntry(entry)) continue
+      if (await log.head(entry.run_id)) break reading
+      droppedBefore = dropped
+      dropped = entry.sequence
+    }
+    after = batch.last
   }
-  const { last } = await log.read(feed, Math.max(0, upTo - 1), readLimitEntries)
-  const cut = feed.startsWith('feed/thread/') ? Math.min(upTo, last - 1) : upTo
-  if (cut > 0) await log.drop(feed, cut)
-}
-
-async function indexOfKept(log: Log, entries: readonly FeedEntry[]): Promise<number> {
-  for (const [index, entry] of entries.entries()) if (await log.head(entry.run_id)) return index
-  return -1
+  const upTo = feed.startsWith('feed/thread/') ? droppedBefore : dropped
+  if (upTo > 0) await log.drop(feed, upTo)
 }
