@@ -23,6 +23,8 @@ export interface Gap {
   readonly requested: number
   readonly oldest: number
   readonly snapshot?: Uint8Array
+  /** Events that got no number, because this reader was too far behind; lost besides `oldest - requested` numbered ones. */
+  readonly dropped?: number
 }
 
 /** Consecutive entries of one log. Contiguous with my cursor if and only if `batch.after` equals it, under any filter. */

@@ -27,6 +27,7 @@ export interface ExitOptions {
   readonly redactor?: Redactor | undefined
   readonly outputCharsMax?: number | undefined
   readonly pendingBytesMax?: number | undefined
+  readonly eventBytesMax?: number | undefined
   readonly now: () => number
   readonly sleep: (ms: number) => Promise<void>
   /** The log is lost to this owner: another one took over, or the backend stays away. Nothing can be written any more. */
@@ -39,6 +40,8 @@ export interface ExitOptions {
 
 export interface Exit {
   readonly last: number
+  /** Events on their way into the next append. */
+  readonly pending: number
   emit(body: Body): Stored
   /** Changes the head in step with the log. */
   change(head: HeadChange): Stored
@@ -131,7 +134,7 @@ export function createExit(options: ExitOptions): Exit {
   /** Behind the redactor: the event as it will be, on its way into the next batch. */
   const commit = (body: Body) => {
     for (const limited of limit(body)) {
-      const entry = encoded(limited, now())
+      const entry = encoded(limited, now(), options.eventBytesMax)
       entries.push(entry)
       bytes += entry.body.length
     }
@@ -156,6 +159,9 @@ export function createExit(options: ExitOptions): Exit {
     get last() {
       return last
     },
+    get pending() {
+      return entries.length
+    },
     emit(body) {
       const refusal = lost ?? overload
       if (refusal) return rejected(refusal)
@@ -175,7 +181,7 @@ export function createExit(options: ExitOptions): Exit {
       ended = true
       redactor?.release(commit)
       const final = redactor ? redactor.value(body) : body
-      for (const limited of limit(final)) entries.push(encoded(limited, now()))
+      for (const limited of limit(final)) entries.push(encoded(limited, now(), options.eventBytesMax))
       head = { ...head, ...change }
       schedule()
       await group
@@ -205,7 +211,7 @@ async function hasArrived(log: Log, key: Key, after: number, sent: Sent): Promis
   throw new RuncastError('conflict', `${key} has another owner: it is at ${batch.last}, and we wrote to ${after}`)
 }
 
-function encoded(body: Body, time: number): Entry {
+function encoded(body: Body, time: number, bytesMax = eventBytesMax): Entry {
   let entry: Entry
   try {
     entry = entryOf(body, time)
@@ -214,10 +220,10 @@ function encoded(body: Body, time: number): Entry {
       cause: error,
     })
   }
-  if (entry.body.length > eventBytesMax) {
+  if (entry.body.length > bytesMax) {
     throw new RuncastError(
       'too_large',
-      `the ${body.type} event has ${entry.body.length} characters; the limit is ${eventBytesMax}: send it in parts or by reference`,
+      `the ${body.type} event has ${entry.body.length} characters; the limit is ${bytesMax}: send it in parts or by reference`,
     )
   }
   return entry

@@ -32,7 +32,10 @@ export interface OwnerOptions {
   readonly agent: Agent
   readonly input: unknown
   readonly head: NewHead
-  readonly exit: Pick<ExitOptions, 'allowed' | 'redactor' | 'outputCharsMax' | 'pendingBytesMax' | 'onStored'>
+  readonly exit: Pick<
+    ExitOptions,
+    'allowed' | 'redactor' | 'outputCharsMax' | 'pendingBytesMax' | 'eventBytesMax' | 'onStored'
+  >
   readonly now: () => number
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
   readonly cancelGraceMs: number
@@ -41,8 +44,8 @@ export interface OwnerOptions {
   readonly turn?: ((signal: AbortSignal) => Promise<number | undefined>) | undefined
   /** Whether the run listens to an inbox; direct streams do not. */
   readonly inbox: boolean
-  /** The reader of a direct stream is too far behind. */
-  readonly pressure?: (() => Promise<void> | undefined) | undefined
+  /** A promise while the reader of a direct stream is too far behind; `pending` events are on their way to it. */
+  readonly pressure?: ((pending: number) => Promise<void> | undefined) | undefined
   readonly onStarted?: ((threadBase: number) => Promise<void>) | undefined
 }
 
@@ -99,6 +102,8 @@ export function own(options: OwnerOptions): Owner {
     const over = new AbortController() // the deadline's timer goes with the run
     const late = () => stop({ kind: 'timeout', error: `the run took longer than ${options.maxRunDurationMs} ms` })
     sleep(options.maxRunDurationMs, over.signal).then(late, nothing)
+    const congested = () => exit.congested() ?? options.pressure?.(exit.pending)
+    const emit = options.pressure ? paced(exit.emit, options.pressure) : exit.emit
     const context = createContext({
       run_id,
       agent: agent.name,
@@ -106,10 +111,10 @@ export function own(options: OwnerOptions): Owner {
       ...identity,
       labels,
       signal: stopping.signal,
-      emit: exit.emit,
+      emit,
+      congested,
       answer: inbox?.answer,
     })
-    const congested = () => exit.congested() ?? options.pressure?.()
     const stage = { signal: stopping.signal, congested, emit: (body: Body): Stored => exit.emit(body) }
     const performed = perform(agent, options.input, context, stage).then(
       output => completed(agent, output, now() - started_at),
@@ -197,6 +202,20 @@ function listen(options: OwnerOptions, stop: (reason: StopReason) => void, exit:
       }
     },
     leave: () => leaving.abort(),
+  }
+}
+
+/** An agent that awaits its emits is held back like one that yields; who does not await pays one small object. */
+function paced(emit: (body: Body) => Stored, pressure: (pending: number) => Promise<void> | undefined) {
+  return (body: Body): Stored => {
+    const stored = emit(body)
+    // oxlint-disable-next-line unicorn/no-thenable -- as in exit.ts: an emit that nobody awaits must not cost a promise
+    return {
+      then: (done, failed) =>
+        Promise.resolve(stored)
+          .then(() => pressure(0))
+          .then(done, failed),
+    }
   }
 }
 

@@ -75,15 +75,26 @@ export interface ContextBasis {
   readonly labels?: Readonly<Record<string, string>> | undefined
   readonly signal: AbortSignal
   emit(body: Body): Stored
+  /** A promise while the agent is to wait. */
+  congested(): Promise<void> | undefined
   /** Waits for the inbox to hold an answer; undefined where nobody can answer (direct streams). */
   readonly answer?: ((input_id: string, signal: AbortSignal) => Promise<unknown>) | undefined
+}
+
+const bases = new WeakMap<Context, ContextBasis>()
+
+/** What stands below a context, for who puts something between it and an agent. */
+export function basisOf(context: Context): ContextBasis {
+  const basis = bases.get(context)
+  if (!basis) throw new RuncastError('internal', 'this context was not made by createContext')
+  return basis
 }
 
 export function createContext(basis: ContextBasis): Context {
   const { run_id, agent, tenant, thread_id, user_id, labels = {}, signal, answer } = basis
   const emit = (body: Body) => basis.emit(checkBody(body))
   let asked = 0
-  return {
+  const context: Context = {
     run_id,
     agent,
     tenant,
@@ -121,4 +132,6 @@ export function createContext(basis: ContextBasis): Context {
       return answered
     },
   }
+  bases.set(context, basis)
+  return context
 }

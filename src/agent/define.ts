@@ -64,7 +64,11 @@ export function perform<I, O>(agent: Agent<I, O>, input: I, context: Context, st
 
 async function drain<O>(generator: AsyncGenerator<unknown, O>, itemsOnly: boolean, stage: Stage): Promise<O> {
   // `return()` queues behind a pending `next()`: an agent that ignores its signal is abandoned after the grace, not here.
-  const stop = () => void generator.return(undefined as never).catch(() => {})
+  let wake = () => {}
+  const stop = () => {
+    void generator.return(undefined as never).catch(() => {})
+    wake()
+  }
   if (stage.signal.aborted) stop()
   else stage.signal.addEventListener('abort', stop, { once: true })
   try {
@@ -80,7 +84,12 @@ async function drain<O>(generator: AsyncGenerator<unknown, O>, itemsOnly: boolea
         stage.emit(bodyOf(next.value, itemsOnly))
       }
       const waiting = stage.congested()
-      if (waiting) await waiting
+      if (!waiting || stage.signal.aborted) continue
+      // Not `Promise.race` with the signal: it would keep a reaction for each wait as long as the run lives.
+      await new Promise<void>((resolve, reject) => {
+        wake = resolve
+        waiting.then(resolve, reject)
+      })
     }
   } finally {
     stage.signal.removeEventListener('abort', stop)
