@@ -222,15 +222,21 @@ function looselyCompiled(source: string): RegExp | undefined {
   }
 }
 
+/** What is known about a pattern, once and not per run. Nobody is left inside a pattern, so runs can share it. */
+const secretPatterns = new WeakMap<RegExp, SecretPattern>()
+
 /** The pattern with what the scan needs; its own `g` and `y` do not matter. */
 function secretPattern(pattern: RegExp): SecretPattern {
+  const seen = secretPatterns.get(pattern)
+  if (seen) return seen
   const full = new RegExp(pattern.source, `g${pattern.flags.replaceAll(/[dgy]/g, '')}`)
   const known = openMatch(full)
   if (known ? known.lengthMin === 0 : full.test('')) {
     throw refused(pattern.source, 'can match empty text', 'make it match at least one character')
   }
-  full.lastIndex = 0
-  return { full, open: known?.open ?? openAlways, needs: known?.needs ?? '' }
+  const secret = { full, open: known?.open ?? openAlways, needs: known?.needs ?? '' }
+  secretPatterns.set(pattern, secret)
+  return secret
 }
 
 function refused(pattern: string, says: string, fix: string, cause?: unknown): RuncastError {

@@ -27,8 +27,14 @@ export interface TextScan {
 const contextCharsMax = 256
 /** The text is cut when so much of it is no longer needed: often enough, but not with every token. */
 const trimChars = 1024
-/** A match under way is followed for so many times the held text, then given up: each new piece is a scan of all of it. */
+/**
+ * A match under way is followed for so many times the held text, for each new piece is a scan of all of it. Then it is
+ * given up, unless it is whole already and goes on: that keeps its beginning, and loses what follows on that.
+ */
 const followedFactor = 4
+const beginningChars = 1024
+/** Less is not worth cutting, whatever the bound of the held text. */
+const followedCharsMin = 4 * beginningChars
 /**
  * A long piece is scanned in steps of this, and a long whole text as a piece: each start of a match may be followed to
  * the end of what is there, so that without steps a base64 image would cost its length squared.
@@ -48,6 +54,7 @@ export function createTextScan(
   options: { readonly mask: string; readonly holdCharsMax: number },
 ): TextScan {
   const { mask, holdCharsMax } = options
+  const followedCharsMax = Math.max(followedCharsMin, followedFactor * holdCharsMax)
   let text = ''
   /** Where `text` begins in the whole text. */
   let base = 0
@@ -72,10 +79,34 @@ export function createTextScan(
     decided = Math.max(decided, open)
   }
 
-  const giveUpLongest = () => {
-    for (const [index, at] of scanned.entries()) {
-      if (end() - at > followedFactor * holdCharsMax) scanned[index] = end() - holdCharsMax
+  const shorten = () => {
+    const goOn: { index: number; start: number }[] = []
+    for (const [index, pattern] of patterns.entries()) {
+      const at = scanned[index] ?? 0
+      if (end() - at <= followedCharsMax) continue
+      const last = recordMatches(pattern, at)
+      if (last?.end === end()) goOn.push({ index, start: last.start })
+      else scanned[index] = end() - holdCharsMax
     }
+    if (goOn.length === 0) return
+    const others = scanned.filter((_, index) => goOn.every(match => match.index !== index))
+    const from = Math.max(...goOn.map(match => match.start)) + beginningChars
+    const gone = Math.min(end(), ...others) - contextCharsMax - from
+    // Another match under way needs it; that one is given up or shortened soon.
+    if (gone <= 0) return
+    text = text.slice(0, from - base) + text.slice(from + gone - base)
+    base += gone
+    for (const { index, start } of goOn) scanned[index] = start + gone
+  }
+
+  /** Matches as if the text ended here. The last of them. */
+  const recordMatches = (pattern: SecretPattern, from: number): Range | undefined => {
+    const found = matches(pattern, text, from - base).map(range => ({
+      start: base + range.start,
+      end: base + range.end,
+    }))
+    ranges.push(...found)
+    return found.at(-1)
   }
 
   /** Where the open match begins; what matched before it is final. The pattern matches at the latest at the end. */
@@ -94,10 +125,8 @@ export function createTextScan(
     for (const [index, pattern] of patterns.entries()) {
       const at = scanned[index] ?? 0
       if (at > decided) continue
-      for (const { start, end: matchEnd } of matches(pattern, text, at - base)) {
-        ranges.push({ start: base + start, end: base + matchEnd })
-      }
       // It stays where it is, so that the match is still found when it is complete.
+      recordMatches(pattern, at)
     }
     decided = Math.min(end(), ...later)
   }
@@ -118,7 +147,7 @@ export function createTextScan(
     },
     add(piece) {
       for (let at = 0; at < piece.length || at === 0; at += stepChars) {
-        giveUpLongest()
+        shorten()
         trim()
         text += piece.slice(at, at + stepChars)
         scan()

@@ -108,7 +108,7 @@ function run(patterns: readonly RegExp[], options: RedactorOptions = {}) {
       for (const body of bodies) redactor.push(body, commit)
     },
     release: () => redactor.release(commit),
-    text: () => tokensOf(out),
+    text: (request?: string) => tokensOf(out, request),
   }
 }
 
@@ -371,10 +371,19 @@ test('DK81 at the bound the text goes on, and a secret that is completed later h
 })
 
 test('DK81 a secret longer than the bound is masked once, and as long as it goes on', () => {
-  const { push, release, text } = run(compilePatterns(['sk-[A-Za-z0-9]{8,}']), { holdBytesMax: 64 })
-  push(token('a sk-'), ...Array.from({ length: 50 }, () => token('abcde')), token(' end'))
-  release()
-  assert.equal(text(), `a ${mask} end`)
+  for (const some of [[sources[0]!], sources, [...sources, '[a-z]{32,}']]) {
+    for (const count of [5, 50, 500, 20_000]) {
+      const { push, release, text, redactor } = run(compilePatterns(some), { holdBytesMax: 64 })
+      push(token('a sk-'), ...Array.from({ length: count }, () => token('abcde')), token(' end'))
+      release()
+      assert.equal(text(), `a ${mask} end`)
+      const whole = `a sk-${'abcde'.repeat(count)} end`
+      assert.equal(redactor.value(whole), `a ${mask} end`)
+      push(token(whole, { llm_request_id: 'r' }), token('.', { llm_request_id: 'r', finish_reason: 'stop' }))
+      release()
+      assert.equal(text('r'), `a ${mask} end.`)
+    }
+  }
 })
 
 test('DK81 a bound that is hit for one pattern does not let go what another has just begun', () => {
@@ -544,7 +553,7 @@ test('DK81 the rest of a secret has a mask of its own when other text went out b
 
 test('DK81 a beginning that never becomes a secret does not hold the text for ever', () => {
   const { push, redactor, text } = run(compilePatterns([sources[6]!]), { holdBytesMax: 64 })
-  const pieces = ['-----BEGIN A-----', ...Array.from({ length: 100 }, () => ' word')]
+  const pieces = ['-----BEGIN A-----', ...Array.from({ length: 1000 }, () => ' word')]
   push(...pieces.map(piece => token(piece)))
   assert.equal(redactor.held, false)
   assert.equal(text(), pieces.join(''))
