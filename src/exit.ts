@@ -180,7 +180,7 @@ export function createExit(options: ExitOptions): Exit {
       if (lost) throw lost
       ended = true
       redactor?.release(commit)
-      const final = redactor ? redactor.value(body) : body
+      const final = redactor ? redactor.body(body) : body
       for (const limited of limit(final)) entries.push(encoded(limited, now(), options.eventBytesMax))
       head = { ...head, ...change }
       schedule()

@@ -209,13 +209,12 @@ function listen(options: OwnerOptions, stop: (reason: StopReason) => void, exit:
 function paced(emit: (body: Body) => Stored, pressure: (pending: number) => Promise<void> | undefined) {
   return (body: Body): Stored => {
     const stored = emit(body)
-    // oxlint-disable-next-line unicorn/no-thenable -- as in exit.ts: an emit that nobody awaits must not cost a promise
-    return {
-      then: (done, failed) =>
-        Promise.resolve(stored)
-          .then(() => pressure(0))
-          .then(done, failed),
+    const waited = async () => {
+      await stored
+      await pressure(0)
     }
+    // oxlint-disable-next-line unicorn/no-thenable, promise/prefer-await-to-then -- as in exit.ts: nobody may await it
+    return { then: (done, failed) => waited().then(done, failed) }
   }
 }
 

@@ -15,7 +15,7 @@ import {
   tenantFeed,
   threadFeed,
 } from './log.ts'
-import { emptyView, foldBatch, type View } from './state/fold.ts'
+import { viewAt } from './view-at.ts'
 
 export interface RetentionLimits {
   /** Ended runs are kept this long. Default one hour, as the seeds did. */
@@ -200,18 +200,6 @@ export function createRetention(
     },
     stop: () => stopping.abort(),
   }
-}
-
-/** The view of a run at a sequence that is still kept. */
-async function viewAt(log: Log, run: string, at: number): Promise<View> {
-  let view = emptyView(run)
-  while (view.at < at) {
-    const batch = await log.read(runKey(run), view.at, Math.min(readLimitEntries, at - view.at))
-    if (batch.gap?.snapshot) view = JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View
-    if (batch.last <= view.at) break
-    view = foldBatch(view, batch)
-  }
-  return view
 }
 
 /**

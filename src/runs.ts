@@ -26,8 +26,9 @@ import { type Owner, own } from './owner.ts'
 import { createRedactor } from './redact.ts'
 import { createRetention, type RetentionLimits } from './retention.ts'
 import { infoOf, infoWithEnd, type RunInfo } from './run-info.ts'
-import { emptyView, foldBatch, type View } from './state/fold.ts'
+import type { View } from './state/fold.ts'
 import { stateHash } from './state/hash.ts'
+import { goneError, viewAt } from './view-at.ts'
 
 export interface StartOptions {
   /** The run's id; made up when absent. */
@@ -47,6 +48,8 @@ export interface FollowRunOptions {
   /** Fail with `cursor_gone` instead of continuing behind a gap. */
   readonly strict?: boolean | undefined
   readonly signal?: AbortSignal | undefined
+  /** Called once the run is found and the reader has its place: what fails later fails in mid-stream. */
+  readonly opened?: (() => void) | undefined
 }
 
 export interface ListFilter {
@@ -107,6 +110,7 @@ export interface RunsOptions {
   readonly redactPatterns?: readonly RegExp[]
   readonly outputCharsMax?: number | undefined
   readonly pendingBytesMax?: number | undefined
+  readonly eventBytesMax?: number | undefined
   readonly maxRunDurationMs?: number
   readonly cancelGraceMs?: number
   readonly cancelWhenUnwatchedMs?: number | undefined
@@ -114,6 +118,8 @@ export interface RunsOptions {
   readonly onBusy?: OnBusy
   readonly allowClientIds?: boolean
   readonly retention?: RetentionLimits
+  /** Told of every run that this process starts and ends; for metrics. */
+  readonly observer?: { started(agent: string): void; ended(agent: string, status: Status): void }
 }
 
 /** Who asks. */
@@ -240,6 +246,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
         redactor,
         outputCharsMax: options.outputCharsMax,
         pendingBytesMax: options.pendingBytesMax,
+        eventBytesMax: options.eventBytesMax,
         onStored: (events, bytes) => retention.grown(run_id, events, bytes),
       },
       now: deps.now,
@@ -250,8 +257,10 @@ export function createRuns(options: RunsOptions): LocalRuns {
       turn: thread && (signal => feeds.turn(thread, run_id, signal)),
       onStarted: announceStart,
     })
+    options.observer?.started(agent.name)
     const done = started.sealed
       .then(async ({ status, last }) => {
+        options.observer?.ended(agent.name, status)
         // Cancelled while queued: sealed at once, but its place in the thread is taken and left only at its turn.
         if (thread_base === undefined) {
           await announceStart(thread ? ((await feeds.turn(thread, run_id, new AbortController().signal)) ?? 0) : 0)
@@ -325,9 +334,12 @@ export function createRuns(options: RunsOptions): LocalRuns {
 
   async function followRun(who: Principal, target: Target, opts: FollowRunOptions, deliver: Deliver): Promise<void> {
     const { after = 0, types, strict, signal } = opts
-    if (typeof target !== 'string')
+    if (typeof target !== 'string') {
+      opts.opened?.()
       return follow(log, threadFeed(who.tenant, target.thread), { after, signal }, deliver)
-    await headOf(target, who)
+    }
+    const { first } = await headOf(target, who)
+    if (strict && after < first - 1) throw goneError(target, { requested: after + 1, oldest: first })
     const watching = (readers.get(target) ?? 0) + 1
     if (watching > readersPerRunMax) {
       throw new RuncastError('too_many_readers', `the run ${target} has ${readersPerRunMax} readers, its limit`, {
@@ -335,9 +347,10 @@ export function createRuns(options: RunsOptions): LocalRuns {
       })
     }
     readers.set(target, watching)
+    opts.opened?.()
     try {
       await follow(log, runKey(target), { after, types, signal }, batch => {
-        if (strict && batch.gap) throw gone(target, batch.gap)
+        if (strict && batch.gap) throw goneError(target, batch.gap)
         return deliver(batch)
       })
     } finally {
@@ -358,17 +371,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
 
   async function snapshot(who: Principal, run: string, at = Number.MAX_SAFE_INTEGER): Promise<View> {
     const head = await headOf(run, who)
-    let view = emptyView(run)
-    while (view.at < Math.min(at, head.last)) {
-      const batch = await log.read(runKey(run), view.at, Math.min(1_000, at - view.at))
-      if (batch.gap) {
-        if (at < batch.gap.oldest - 1) throw gone(run, { ...batch.gap, requested: at })
-        if (batch.gap.snapshot) view = JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View
-      }
-      if (batch.last <= view.at && batch.count === 0) break
-      view = foldBatch(view, batch)
-    }
-    return view
+    return viewAt(log, run, Math.min(at, head.last))
   }
 
   /** Seals a run whose process is gone; undefined when it is ours and alive. */
@@ -502,16 +505,6 @@ function placeOf(cursor: string): { created_at: number; run_id: string } {
     )
   }
   return { created_at, run_id }
-}
-
-function gone(run: string, { requested, oldest }: { requested: number; oldest: number }): RuncastError {
-  return new RuncastError(
-    'cursor_gone',
-    `run ${run} starts at ${oldest}, asked for ${requested}; take its snapshot and continue from ${oldest}`,
-    {
-      details: { requested, oldest },
-    },
-  )
 }
 
 function shown(text: string): string {

@@ -9,11 +9,15 @@ export interface Pipe {
   write(bytes: Uint8Array | string): void
   /** Sends a chunk that other readers get too; see {@link sharedChunk}. */
   share(chunk: Chunk): void
+  /** Whether the socket takes no more for now. */
+  readonly full: boolean
   /** Undefined while the socket takes more; else resolves when it does. */
   drained(): Promise<void> | undefined
   /** Ends the body cleanly: only after the terminal event or at a deadline, and only between frames. */
   end(): void
-  /** Tears the connection down, so that no reader can take a cut for an end. */
+  /** Sends what is written and closes the connection in mid-body: every reader comes back, none takes it for the end. */
+  hangUp(): void
+  /** Tears the connection down at once. */
   destroy(): void
 }
 
@@ -51,11 +55,15 @@ export function openPipe(response: ServerResponse, status: number, headers: Reco
     share(chunk) {
       if (chunk.bytes.length > 0) sink.write(socket ? chunk.framed : chunk.bytes)
     },
+    get full() {
+      return sink.writableNeedDrain
+    },
     drained() {
       if (!sink.writableNeedDrain) return undefined
       return new Promise(resolve => sink.once('drain', resolve))
     },
     end: () => void response.end(),
+    hangUp: () => void (response.socket ? response.socket.end() : response.destroy()),
     destroy: () => void response.destroy(),
   }
 }

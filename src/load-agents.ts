@@ -1,0 +1,51 @@
+// The agents that a configuration names: `module:function`, beside its file. A handler is an agent, or a function that
+// becomes one; an entrypoint builds it. It must name the file, the line and the export when something is not there.
+import { statSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { type Agent, type AgentFunction, defineAgent } from './agent/define.ts'
+import type { AgentConfig, Config } from './config/config.ts'
+import { RuncastError } from './error.ts'
+
+/** What a module may be called without its ending. */
+const endings = ['', '.ts', '.js', '.mjs', '/index.ts', '/index.js']
+
+export async function loadAgents(config: Config): Promise<Agent[]> {
+  const agents: Agent[] = []
+  for (const agent of config.agents) agents.push(await loadAgent(agent, config))
+  return agents
+}
+
+async function loadAgent({ name, target, framework, io }: AgentConfig, config: Config): Promise<Agent> {
+  const where = `${config.file}: agent ${name}: ${target.kind} ${target.module}:${target.function}`
+  const base = resolve(dirname(config.file), target.module)
+  const file = endings.map(ending => base + ending).find(path => statSync(path, { throwIfNoEntry: false })?.isFile())
+  if (!file)
+    throw new RuncastError(
+      'invalid_request',
+      `${where}: there is no file ${base}{.ts,.js,.mjs}; create it or mend the path`,
+    )
+  let module: Record<string, unknown>
+  try {
+    module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
+  } catch (error) {
+    throw new RuncastError('invalid_request', `${where}: ${file} does not load: ${(error as Error).message}`, {
+      cause: error,
+    })
+  }
+  const found = module[target.function]
+  if (found === undefined) {
+    throw new RuncastError(
+      'invalid_request',
+      `${where}: ${file} exports no ${target.function}; it exports ${Object.keys(module).join(', ') || 'nothing'}`,
+    )
+  }
+  const built = target.kind === 'entrypoint' && typeof found === 'function' ? await (found as () => unknown)() : found
+  return { ...asAgent(built, where), name, ...(framework !== 'custom' && { framework }), ...io }
+}
+
+function asAgent(value: unknown, where: string): Agent {
+  if (typeof value === 'function') return defineAgent(value as AgentFunction) as Agent
+  if (typeof value === 'object' && value !== null && typeof (value as Agent).run === 'function') return value as Agent
+  throw new RuncastError('invalid_request', `${where}: this is neither a function nor made by defineAgent`)
+}

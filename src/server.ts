@@ -1,0 +1,196 @@
+// Composes a server: log, runs, HTTP; listens, drains, stops. The only place that knows everything, and with deps.ts
+// and the CLI the only one that touches the clock. Everything that it opens it closes, in the opposite order.
+import { readFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import type { Agent } from './agent/define.ts'
+import { memory } from './backends/memory.ts'
+import type { Config } from './config/config.ts'
+import { realDeps } from './deps.ts'
+import { RuncastError } from './error.ts'
+import type { Log } from './log.ts'
+import { compilePatterns } from './redact.ts'
+import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.ts'
+import { type App, type AppOptions, createApp } from './transports/http/app.ts'
+import { apiKeys, keysFrom } from './transports/http/auth.ts'
+import { createMetrics } from './transports/http/metrics.ts'
+
+export interface ServeOptions
+  extends Partial<Omit<AppOptions, 'runs' | 'deps'>>,
+    Partial<Omit<RunsOptions, 'log' | 'agents' | 'deps'>> {
+  readonly agents: readonly Agent[]
+  /** Default: memory, gone with the process. The server disposes of it. */
+  readonly log?: Log
+  readonly deps?: Deps
+  /** Default 127.0.0.1. */
+  readonly host?: string
+  /** Default 8080; 0 = any free one. */
+  readonly port?: number
+  /** How long running runs may finish when the server stops. Default 10 s. */
+  readonly shutdownGraceMs?: number
+  readonly warn?: (message: string) => void
+}
+
+export interface Served extends AsyncDisposable {
+  readonly url: string
+  readonly runs: LocalRuns
+  readonly app: App
+  /** Finishes what runs, tells readers to come back, closes. */
+  stop(graceMs?: number): Promise<void>
+}
+
+export const version = (
+  JSON.parse(readFileSync(new URL(packageJson(), import.meta.url), 'utf8')) as { version: string }
+).version
+
+/** From src/ or dist/src/. */
+function packageJson(): string {
+  return import.meta.url.includes('/dist/') ? '../../package.json' : '../package.json'
+}
+
+/** Starts a server for agents. */
+export async function serve(options: ServeOptions): Promise<Served> {
+  const { agents, log = memory(), deps = realDeps, host = '127.0.0.1', port = 8080, shutdownGraceMs = 10_000 } = options
+  if (agents.length === 0) throw new RuncastError('invalid_request', 'a server needs at least one agent')
+  const metrics = options.metrics ?? createMetrics()
+  const observer = { started: metrics.runStarted, ended: metrics.runEnded }
+  const runs = createRuns({ ...options, log, agents, deps, observer })
+  await runs.recover()
+  const app = await createApp({
+    ...options,
+    runs,
+    deps,
+    metrics,
+    version: options.version ?? version,
+    direct: { ...directOf(options), observer, ...options.direct },
+  })
+  await app.fastify.listen({ host, port })
+  warnIfOpen(host, options)
+
+  let stopped: Promise<void> | undefined
+  const stop = async (graceMs: number) => {
+    const closed = new Promise<void>(resolve => app.fastify.server.close(() => resolve())) // no new connections
+    await runs.stop(graceMs)
+    await turn() // the ends reach their readers before these are told to leave
+    app.streams.drain()
+    app.fastify.server.closeIdleConnections()
+    await Promise.race([closed, deps.sleep(closeMs).then(() => app.fastify.server.closeAllConnections())])
+    app.streams.stop()
+    await app.fastify.close()
+    await log[Symbol.asyncDispose]()
+  }
+  const served: Served = {
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${(app.fastify.server.address() as AddressInfo).port}`,
+    runs,
+    app,
+    stop: (graceMs = shutdownGraceMs) => (stopped ??= stop(graceMs)),
+    [Symbol.asyncDispose]: () => served.stop(0),
+  }
+  return served
+}
+
+/** How long a connection may take to close by itself when the server stops. */
+const closeMs = 500
+
+function turn(): Promise<void> {
+  return new Promise(resolve => setImmediate(resolve))
+}
+
+/** What direct streams share with managed runs. */
+function directOf({
+  allowed,
+  redactPatterns,
+  outputCharsMax,
+  pendingBytesMax,
+  maxRunDurationMs,
+  cancelGraceMs,
+}: ServeOptions) {
+  return {
+    ...(allowed !== undefined && { allowed }),
+    ...(redactPatterns && { redactPatterns }),
+    ...(outputCharsMax !== undefined && { outputCharsMax }),
+    ...(pendingBytesMax !== undefined && { pendingBytesMax }),
+    ...(maxRunDurationMs !== undefined && { maxRunDurationMs }),
+    ...(cancelGraceMs !== undefined && { cancelGraceMs }),
+  }
+}
+
+const loopback = new Set(['127.0.0.1', 'localhost', '::1'])
+
+function warnIfOpen(host: string, { authenticate, warn = console.warn }: ServeOptions): void {
+  if (loopback.has(host) || authenticate) return
+  warn(
+    `WARNING: the server listens on ${host} without authentication: everyone who reaches it can start and read runs. Set auth.mode to api_key, or bind to 127.0.0.1.`,
+  )
+}
+
+/** A configuration as options of {@link serve}. Its agents are loaded by the caller, who knows how. */
+export async function optionsOf(
+  config: Config,
+  agents: readonly Agent[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ServeOptions> {
+  const { expose, streaming, policies, retention, limits, auth } = config
+  const { events, connection } = streaming
+  return {
+    agents,
+    log: await logOf(config),
+    host: expose.host,
+    port: expose.port,
+    rest: expose.rest,
+    streaming: expose.streaming !== 'none',
+    asyncRuns: streaming.asyncRuns,
+    cors: expose.cors,
+    authenticate: auth.mode === 'api_key' ? authOf(config, env) : undefined,
+    allowed: events.allowed.types,
+    heartbeatEvents: events.allowed.heartbeat,
+    heartbeatMs: events.heartbeatIntervalMs,
+    maxRunDurationMs: events.maxRunDurationMs,
+    idleMs: connection.defaultTimeoutMs,
+    readersPerRunMax: connection.maxSubscribersPerRun,
+    allowClientIds: streaming.allowClientIds,
+    retryMs: config.retryIntervalMs,
+    connectionsMax: limits.maxConnections,
+    bodyBytesMax: limits.bodyBytes,
+    pendingBytesMax: limits.emitBytes,
+    eventBytesMax: limits.eventBytes,
+    outputCharsMax: policies.maxOutputChars,
+    redactPatterns: compilePatterns(policies.redactPatterns),
+    cancelGraceMs: config.cancelGraceMs,
+    cancelWhenUnwatchedMs: config.cancelWhenUnwatchedMs,
+    shutdownGraceMs: config.shutdownGraceMs,
+    onBusy: config.onBusy,
+    retention: {
+      ageMs: retention.ageMs,
+      runsMax: retention.runsMax,
+      bytesPerRunMax: retention.bytesPerRun,
+      bytesTotalMax: retention.bytesTotal,
+      eventsPerRunMax: retention.eventsPerRun,
+    },
+    direct: {
+      bounds: {
+        size: config.direct.bufferSize,
+        overflow: config.direct.overflowStrategy,
+        threshold: config.direct.threshold,
+        strategy: config.direct.strategy,
+      },
+    },
+  }
+}
+
+async function logOf({ streaming, sqlite }: Config): Promise<Log> {
+  if (streaming.backend !== 'sqlite') return memory()
+  const { sqlite: open } = await import('./backends/sqlite.ts')
+  return open({ path: sqlite.path, durability: sqlite.durability })
+}
+
+function authOf({ auth }: Config, env: Readonly<Record<string, string | undefined>>) {
+  const { envVar, prefix, header, allowBearer } = auth.apiKeys
+  const keys = keysFrom(env, envVar, prefix)
+  if (keys.size === 0) {
+    throw new RuncastError(
+      'invalid_request',
+      `auth.mode is api_key, but ${prefix ? `no variable begins with ${prefix}` : `${envVar} is not set`}; set it to a long random key`,
+    )
+  }
+  return apiKeys({ keys, header, allowBearer })
+}

@@ -1,0 +1,53 @@
+// The same API inside somebody else's server: node:http, Express, Fastify, or anything that speaks Request and Response
+// (Hono, Next). One application serves them all; this file only carries requests to it.
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import type { FastifyPluginAsync } from 'fastify'
+import { type App, type AppOptions, registerApi } from './app.ts'
+import { createStreams } from './streams.ts'
+
+/** A handler for `node:http` and, mounted before any body parser, for Express. */
+export function nodeHandler({ fastify }: App): (request: IncomingMessage, response: ServerResponse) => void {
+  const ready = fastify.ready()
+  return (request, response) => void ready.then(() => fastify.routing(request, response))
+}
+
+/** A Fastify plugin: `fastify.register(fastifyPlugin(options), { prefix: '/agents' })`. */
+export function fastifyPlugin(options: AppOptions): FastifyPluginAsync {
+  return async scope => {
+    const streams = createStreams({
+      deps: options.deps,
+      heartbeatMs: options.heartbeatMs ?? 15_000,
+      heartbeatEvents: options.heartbeatEvents ?? true,
+      retryMs: options.retryMs ?? 3_000,
+      connectionsMax: options.connectionsMax ?? 10_000,
+    })
+    scope.addHook('onClose', async () => streams.stop())
+    scope.addHook('preClose', async () => streams.drain())
+    await registerApi(scope, options, streams)
+  }
+}
+
+/** A web handler. `basePath` is taken off the URL's path: `/api/agents` in a Next route of that name. */
+export function fetchHandler({ fastify }: App, basePath = ''): (request: Request) => Promise<Response> {
+  return async request => {
+    const { pathname, search } = new URL(request.url)
+    const url = (pathname.startsWith(basePath) ? pathname.slice(basePath.length) || '/' : pathname) + search
+    const body = request.body ? Buffer.from(await request.arrayBuffer()) : undefined
+    const answer = await fastify.inject({
+      method: request.method as 'GET',
+      url,
+      headers: Object.fromEntries(request.headers),
+      signal: request.signal,
+      payloadAsStream: true,
+      ...(body && { payload: body }),
+    })
+    const headers = new Headers()
+    for (const [name, value] of Object.entries(answer.headers)) {
+      if (value !== undefined && name !== 'transfer-encoding' && name !== 'connection') headers.set(name, String(value))
+    }
+    const empty = answer.statusCode === 204 || answer.statusCode === 304
+    const stream = empty ? null : (Readable.toWeb(answer.stream()) as ReadableStream<Uint8Array>)
+    return new Response(stream, { status: answer.statusCode, headers })
+  }
+}

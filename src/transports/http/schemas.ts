@@ -1,0 +1,89 @@
+// What requests may say: the schemas that validate are the ones that OpenAPI shows. Unknown parameters are refused,
+// for a misspelt `form_sequence` would otherwise replay the whole run without a word.
+import { z } from 'zod'
+import { RuncastError } from '../../error.ts'
+
+const sequence = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+/** Seconds that a stream may be idle: wire.md gives 1 to 3600. */
+const idleSecondsMax = 3_600
+const nameCharsMax = 200
+
+export const startQuery = z.strictObject({
+  run_id: z.string().optional().describe('The id of the run; made up when absent.'),
+  agent: z.string().optional().describe('Which agent; default: the first.'),
+  thread_id: z
+    .string()
+    .min(1)
+    .max(nameCharsMax)
+    .optional()
+    .describe('The conversation that the run belongs to: one run at a time.'),
+  on_busy: z.enum(['reject', 'queue', 'interrupt']).optional().describe('What to do when the thread runs already.'),
+  scenario: z.string().max(nameCharsMax).optional(),
+  company_id: z.string().max(nameCharsMax).optional(),
+  timeout: z.coerce
+    .number()
+    .min(1)
+    .max(idleSecondsMax)
+    .optional()
+    .describe('Idle seconds until the response ends (streams only).'),
+  types: z.string().optional().describe('Only these event types, separated by commas (streams only).'),
+})
+
+export const invokeQuery = z.strictObject({
+  agent: z.string().optional().describe('Which agent; default: the first.'),
+  timeout: startQuery.shape.timeout,
+})
+
+export const listQuery = z.strictObject({
+  status: z.enum(['accepted', 'running', 'completed', 'failed', 'cancelled']).optional(),
+  thread_id: z.string().optional(),
+  agent: z.string().optional(),
+  cursor: z.string().optional().describe('`next` of the page before.'),
+  limit: z.coerce.number().int().min(1).max(500).optional(),
+})
+
+export const eventsQuery = z.strictObject({
+  after: sequence.optional().describe('The last sequence seen; exclusive.'),
+  from_sequence: sequence.optional().describe('The first sequence wanted; inclusive. 0 and 1: from the start.'),
+  strict: z.enum(['0', '1', 'true', 'false']).optional().describe('410 instead of a gap notice.'),
+  timeout: startQuery.shape.timeout,
+  types: startQuery.shape.types,
+})
+
+export const snapshotQuery = z.strictObject({ at: sequence.optional().describe('The cursor; default: now.') })
+export const cancelQuery = z.strictObject({ reason: z.string().max(1_000).optional() })
+export const inputBody = z.strictObject({ input_id: z.string().min(1).max(nameCharsMax), value: z.unknown() })
+
+export type StartQuery = z.infer<typeof startQuery>
+export type EventsQuery = z.infer<typeof eventsQuery>
+
+/** Fastify's validator from a zod schema: one clear error that names every field, its value and what is wrong. */
+export function validatorOf(
+  part: string,
+  schema: z.ZodType,
+): (value: unknown) => { value: unknown } | { error: Error } {
+  return value => {
+    const result = schema.safeParse(value ?? {})
+    if (result.success) return { value: result.data }
+    const issues = result.error.issues.map(issue => {
+      const keys = 'keys' in issue ? (issue.keys as string[]) : undefined
+      const field = keys?.join(', ') ?? issue.path.join('.')
+      const given = keys ? undefined : valueAt(value, issue.path)
+      const message = keys ? `unknown ${part} parameter; known: ${known(schema)}` : issue.message
+      return { field, message, ...(given !== undefined && { value: given }) }
+    })
+    const lines = issues.map(
+      ({ field, message, value: given }) =>
+        `${field || part}: ${message}${given === undefined ? '' : `, got ${JSON.stringify(given)}`}`,
+    )
+    return { error: new RuncastError('invalid_request', lines.join('; '), { details: { issues } }) }
+  }
+}
+
+function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | undefined)?.[key], value)
+}
+
+function known(schema: z.ZodType): string {
+  return schema instanceof z.ZodObject ? Object.keys(schema.shape).join(', ') : ''
+}

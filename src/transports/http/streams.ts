@@ -1,0 +1,193 @@
+// The open streams of a server: each is one follow into one pipe. One sweep looks after all of them, for heartbeats and
+// idle deadlines, so that a reader costs no timer. It must never end a body cleanly before the terminal event, but for
+// a deadline: many readers take a clean end for the end of the run.
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Batch } from '../../batch.ts'
+import { RuncastError } from '../../error.ts'
+import type { Deliver } from '../../follow.ts'
+import type { Deps } from '../../runs.ts'
+import {
+  bodyOf,
+  contentTypes,
+  countOf,
+  gapNotice,
+  heartbeat,
+  notice,
+  streamHeaders,
+  type Subject,
+  type Wire,
+} from './frames.ts'
+import { type Chunk, lastOf, openPipe, type Pipe, sharedChunk } from './pipe.ts'
+
+export interface StreamsOptions {
+  readonly deps: Deps
+  readonly heartbeatMs: number
+  /** Heartbeats as events; else as comments. */
+  readonly heartbeatEvents: boolean
+  readonly retryMs: number
+  /** Open streams of the whole server. */
+  readonly connectionsMax: number
+}
+
+export interface StreamWork {
+  readonly subject: Subject
+  readonly wire: Wire
+  /** The response ends when no event came for so long. */
+  readonly idleMs: number
+  /** Whether ids may move a reader's cursor over what its filter skips. */
+  readonly resumable: boolean
+  follow(opts: { signal: AbortSignal; opened: () => void }, deliver: Deliver): Promise<void>
+  readonly extraHeaders?: Record<string, string>
+}
+
+export interface Streams {
+  readonly open: number
+  serve(request: FastifyRequest, reply: FastifyReply, work: StreamWork): Promise<FastifyReply>
+  /** Tells every reader to come back with its cursor, and closes. */
+  drain(): void
+  stop(): void
+}
+
+interface Stream {
+  readonly work: StreamWork
+  readonly pipe: Pipe
+  readonly leaving: AbortController
+  lastSentAt: number
+  lastEventAt: number
+  cursor: number
+  /** The last id that the reader has; behind the cursor when a filter skips. */
+  idSent: number
+  cancelTold: boolean
+  /** The last thing sent was a comment. */
+  commented: boolean
+}
+
+/** How precise deadlines and heartbeats are. */
+const sweepMs = 200
+
+export function createStreams(options: StreamsOptions): Streams {
+  const { deps, heartbeatMs, heartbeatEvents, retryMs, connectionsMax } = options
+  const streams = new Set<Stream>()
+  const stopping = new AbortController()
+  const chunks: Record<Wire, (batch: Batch) => Chunk> = {
+    sse: lastOf(batch => sharedChunk(bodyOf('sse', batch))),
+    ndjson: lastOf(batch => sharedChunk(bodyOf('ndjson', batch))),
+  }
+  /** The time of the last sweep: exact enough for deadlines, and free on the hot path. */
+  let clock = deps.now()
+  let sweeping = false
+
+  const sweep = async () => {
+    if (sweeping) return
+    sweeping = true
+    while (streams.size > 0 && !stopping.signal.aborted) {
+      await deps.sleep(sweepMs, stopping.signal).catch(() => {})
+      clock = deps.now()
+      for (const stream of streams) look(stream)
+    }
+    sweeping = false
+  }
+
+  const look = (stream: Stream) => {
+    const { work, pipe } = stream
+    if (clock - stream.lastEventAt >= work.idleMs) {
+      stream.leaving.abort()
+      // A clean end right behind a comment stops some readers for good (go-sse); a cut brings all of them back.
+      if (stream.commented) pipe.hangUp()
+      else pipe.end()
+      return
+    }
+    if (clock - stream.lastSentAt < heartbeatMs || pipe.full) return
+    stream.lastSentAt = clock
+    if (work.resumable && work.wire === 'sse' && stream.cursor > stream.idSent) {
+      stream.idSent = stream.cursor
+      pipe.write(`id: ${stream.cursor}\n\n`)
+    }
+    stream.commented = !heartbeatEvents
+    pipe.write(heartbeat(work.wire, heartbeatEvents, work.subject, new Date(clock).toISOString()))
+  }
+
+  const deliver = (stream: Stream, batch: Batch): void | Promise<void> => {
+    const { work, pipe } = stream
+    if (batch.gap) pipe.write(gapNotice(work.wire, work.subject, batch.gap))
+    if (batch.state === 'cancelling' && !stream.cancelTold) {
+      stream.cancelTold = true
+      pipe.write(notice(work.wire, 'cancel_requested', work.subject, { timestamp: new Date(deps.now()).toISOString() }))
+    }
+    stream.cursor = batch.last
+    if (countOf(batch) > 0) {
+      stream.idSent = batch.last
+      stream.commented = false
+      stream.lastEventAt = stream.lastSentAt = clock
+      pipe.share(chunks[work.wire](batch))
+    }
+    return pipe.drained()
+  }
+
+  async function serve(request: FastifyRequest, reply: FastifyReply, work: StreamWork): Promise<FastifyReply> {
+    if (streams.size >= connectionsMax) {
+      throw new RuncastError('overloaded', `the server has ${connectionsMax} open streams, its limit; try again later`)
+    }
+    const leaving = new AbortController()
+    let stream: Stream | undefined
+    const opened = () => {
+      const headers = {
+        ...replyHeaders(reply),
+        ...streamHeaders,
+        'content-type': contentTypes[work.wire],
+        'x-runcast-heartbeat-ms': String(heartbeatMs),
+        ...work.extraHeaders,
+      }
+      reply.hijack()
+      const pipe = openPipe(reply.raw, 200, headers)
+      if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
+      clock = deps.now()
+      stream = { work, pipe, leaving, lastSentAt: clock, lastEventAt: clock, cursor: 0, idSent: 0, cancelTold: false, commented: false }
+      streams.add(stream)
+      void sweep()
+    }
+    reply.raw.once('close', () => leaving.abort())
+    try {
+      await work.follow({ signal: leaving.signal, opened }, batch => deliver(stream as Stream, batch))
+      if (!leaving.signal.aborted) stream?.pipe.end()
+    } catch (error) {
+      if (!stream) throw error
+      failed(stream, RuncastError.from(error), request)
+    } finally {
+      if (stream) streams.delete(stream)
+    }
+    return reply
+  }
+
+  const failed = (stream: Stream, error: RuncastError, request: FastifyRequest) => {
+    if (error.code === 'cursor_gone') {
+      const { requested, oldest } = error.details as { requested: number; oldest: number }
+      stream.pipe.write(gapNotice(stream.work.wire, stream.work.subject, { requested, oldest }))
+      stream.pipe.end()
+      return
+    }
+    request.log.warn({ err: error }, 'a stream broke')
+    stream.pipe.destroy()
+  }
+
+  return {
+    get open() {
+      return streams.size
+    },
+    serve,
+    drain() {
+      for (const { work, pipe, cursor } of streams) {
+        pipe.write(notice(work.wire, 'reconnect', work.subject, { after: cursor }))
+        pipe.hangUp()
+      }
+    },
+    stop: () => stopping.abort(),
+  }
+}
+
+/** What plugins (CORS) have put on the reply, which a hijacked one would lose. */
+function replyHeaders(reply: FastifyReply): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(reply.getHeaders()).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)]])),
+  )
+}

@@ -1,0 +1,29 @@
+// The view of a run at a sequence: the view that retention left at the cut, if any, and the events behind it.
+import { RuncastError } from './error.ts'
+import { type Log, readLimitEntries, runKey } from './log.ts'
+import { emptyView, foldBatch, type View } from './state/fold.ts'
+
+/** Throws `cursor_gone` when `at` lies before what is kept. */
+export async function viewAt(log: Log, run: string, at: number): Promise<View> {
+  let view = emptyView(run)
+  while (view.at < at) {
+    const batch = await log.read(runKey(run), view.at, Math.min(readLimitEntries, at - view.at))
+    if (batch.gap) {
+      const { oldest, snapshot } = batch.gap
+      if (at < oldest - 1) throw goneError(run, { requested: at, oldest })
+      const left = snapshot && (JSON.parse(Buffer.from(snapshot).toString()) as View)
+      if (left && left.at > view.at) {
+        view = left
+        continue // read again from there: this batch was asked for with another limit
+      }
+    }
+    if (batch.last <= view.at) break
+    view = foldBatch(view, batch)
+  }
+  return view
+}
+
+export function goneError(run: string, { requested, oldest }: { requested: number; oldest: number }): RuncastError {
+  const message = `run ${run} starts at ${oldest}, asked for ${requested}; take its snapshot and continue from ${oldest}`
+  return new RuncastError('cursor_gone', message, { details: { requested, oldest } })
+}

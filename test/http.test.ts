@@ -1,0 +1,425 @@
+// The HTTP API as anyone meets it: real sockets, real clients. What `Runs` promises is in the runs suite; here is what
+// only HTTP has: statuses, headers, frames, cursors, deadlines, limits, errors.
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { type Agent, defineAgent } from '../src/agent/define.ts'
+import { type Served, type ServeOptions, serve } from '../src/server.ts'
+
+const counter = defineAgent(
+  {
+    name: 'counter',
+    input: z.looseObject({ count: z.number().default(3), ms: z.number().default(0) }),
+    output: z.unknown(),
+  },
+  async function* ({ count, ms }) {
+    for (let n = 1; n <= count; n++) {
+      if (ms > 0) await sleep(ms)
+      yield `t${n}`
+    }
+    return { count }
+  },
+)
+const aborted: unknown[] = []
+const silent = defineAgent({ name: 'silent' }, async (input: { ms?: number; lingerMs?: number } | null, ctx) => {
+  ctx.signal.addEventListener('abort', () => aborted.push(input))
+  await sleep(input?.ms ?? 60_000, undefined, { signal: ctx.signal }).catch(() => {})
+  await sleep(input?.lingerMs ?? 0)
+  return 'woke'
+})
+const fails = defineAgent({ name: 'fails' }, async () => {
+  throw new Error('no luck')
+})
+const agents = [counter, silent, fails] as unknown as readonly Agent[]
+
+const serving = (options: Partial<ServeOptions> = {}) => serve({ agents, port: 0, ...options })
+
+const json = { 'content-type': 'application/json' }
+
+async function post(
+  served: Served,
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  return fetch(served.url + path, { method: 'POST', headers: { ...json, ...headers }, body: JSON.stringify(body) })
+}
+
+async function started(served: Served, input: unknown, query = ''): Promise<string> {
+  const answer = await post(served, `/runs${query}`, input)
+  assert.equal(answer.status, 202)
+  return ((await answer.json()) as { run_id: string }).run_id
+}
+
+/** A response as it stands on the wire, until the connection closes or so many ms passed. */
+async function raw(
+  served: Served,
+  request: string,
+  ms = 5_000,
+): Promise<{ head: string; body: string; clean: boolean }> {
+  const { hostname, port } = new URL(served.url)
+  const socket = connect({ host: hostname, port: Number(port) })
+  let text = ''
+  socket.setEncoding('utf8')
+  socket.on('data', chunk => (text += chunk))
+  socket.on('error', () => {})
+  socket.write(request)
+  const closed = new Promise(resolve => socket.once('close', resolve))
+  await Promise.race([closed, sleep(ms, undefined, { ref: false })])
+  socket.destroy()
+  const [head = '', ...rest] = text.split('\r\n\r\n')
+  const chunked = rest.join('\r\n\r\n')
+  const clean = chunked.endsWith('0\r\n') || chunked.endsWith('0\r\n\r\n')
+  return { head, body: chunked.replace(/(^|\r\n)[0-9a-f]+\r\n/g, '').replace(/\r\n$/, ''), clean }
+}
+
+const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`
+
+async function eventsOf(
+  served: Served,
+  run: string,
+  query = '',
+  headers: Record<string, string> = {},
+): Promise<string> {
+  return (await fetch(`${served.url}/runs/${run}/events${query}`, { headers })).text()
+}
+
+const ids = (body: string) => [...body.matchAll(/^id: (\d+)$/gm)].map(match => Number(match[1]))
+
+test('DK14 POST /runs answers 202 with where to read, while the agent works', async () => {
+  await using served = await serving()
+  const answer = await post(served, '/runs?agent=silent', {})
+  assert.equal(answer.status, 202)
+  const body = (await answer.json()) as Record<string, string>
+  assert.deepEqual(Object.keys(body), ['run_id', 'status', 'events_url', 'created_at'])
+  assert.equal(body['status'], 'accepted')
+  assert.equal(answer.headers.get('location'), `/runs/${body['run_id']}`)
+  assert.equal(body['events_url'], `/runs/${body['run_id']}/events`)
+})
+
+test('DK62 DK63 PX7 PX8 a stream has the headers and the frames of PROTOCOL.md', async () => {
+  await using served = await serving({ retryMs: 5_000 })
+  const run = await started(served, { count: 1 }, '?run_id=r1')
+  const { head, body, clean } = await raw(served, get(`/runs/${run}/events`))
+  assert.match(head, /^HTTP\/1\.1 200 OK/)
+  for (const header of [
+    'content-type: text/event-stream; charset=utf-8',
+    'cache-control: no-cache, no-transform',
+    'x-accel-buffering: no',
+    'x-runcast-heartbeat-ms: 15000',
+  ]) {
+    assert.ok(head.toLowerCase().includes(header), header)
+  }
+  const timestamp = '"timestamp":"[^"]+"'
+  const frame = (type: string, n: number, rest: string) =>
+    `event: ${type}\ndata: \\{"id":"r1:${n}","type":"${type}","run_id":"r1","sequence":${n},${timestamp}${rest}\\}\nid: ${n}\n\n`
+  const expected = `^retry: 5000\n${frame('started', 1, ',"agent_name":"counter","framework":"runcast"')}${frame('token', 2, ',"content":"t1"')}${frame('complete', 3, ',"output":\\{"count":1\\},"latency_seconds":[\\d.e-]+')}$`
+  assert.match(body, new RegExp(expected))
+  assert.ok(clean)
+})
+
+test('DK22 DK24 the cursor comes as from_sequence, after or Last-Event-ID, and the header wins', async () => {
+  await using served = await serving()
+  const run = await started(served, { count: 7 })
+  await eventsOf(served, run)
+  assert.deepEqual(ids(await eventsOf(served, run, '?from_sequence=5')), [5, 6, 7, 8, 9])
+  assert.deepEqual(ids(await eventsOf(served, run, '?from_sequence=0')), [1, 2, 3, 4, 5, 6, 7, 8, 9])
+  assert.deepEqual(ids(await eventsOf(served, run, '?after=5')), [6, 7, 8, 9])
+  assert.deepEqual(ids(await eventsOf(served, run, '?after=2&from_sequence=9')), [3, 4, 5, 6, 7, 8, 9])
+  assert.deepEqual(ids(await eventsOf(served, run, '?after=2', { 'last-event-id': '7' })), [8, 9])
+})
+
+test('DK21 DK23 a reader at or past the end of an ended run gets 204', async () => {
+  await using served = await serving()
+  const run = await started(served, { count: 1 })
+  await eventsOf(served, run)
+  for (const [query, header] of [
+    ['', '3'],
+    ['?after=3', ''],
+    ['?from_sequence=99', ''],
+    ['', '400'],
+  ] as const) {
+    const answer = await fetch(`${served.url}/runs/${run}/events${query}`, {
+      headers: header ? { 'last-event-id': header } : {},
+    })
+    assert.equal(answer.status, 204, `${query} ${header}`)
+  }
+})
+
+test('NDJSON gives the same objects, one per line', async () => {
+  await using served = await serving()
+  const run = await started(served, { count: 2 })
+  const answer = await fetch(`${served.url}/runs/${run}/events`, { headers: { accept: 'application/x-ndjson' } })
+  assert.equal(answer.headers.get('content-type'), 'application/x-ndjson')
+  const lines = (await answer.text())
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as { type: string; sequence: number })
+  assert.deepEqual(
+    lines.map(line => [line.type, line.sequence]),
+    [
+      ['started', 1],
+      ['token', 2],
+      ['token', 3],
+      ['complete', 4],
+    ],
+  )
+})
+
+test('POST /runs with Accept: text/event-stream starts and tails in one request, and the same key attaches again', async () => {
+  await using served = await serving()
+  const headers = { accept: 'text/event-stream', 'idempotency-key': 'k' }
+  const first = await post(served, '/runs', { count: 2 }, headers)
+  assert.equal(first.status, 200)
+  assert.match(first.headers.get('location') ?? '', /^\/runs\/k[0-9a-f]+$/)
+  assert.deepEqual(ids(await first.text()), [1, 2, 3, 4])
+  assert.deepEqual(ids(await (await post(served, '/runs', { count: 2 }, headers)).text()), [1, 2, 3, 4])
+  assert.equal((await post(served, '/runs', { count: 3 }, headers)).status, 409)
+})
+
+test('DK5 DK45 POST /invoke answers with the output, or with the failure of the agent', async () => {
+  await using served = await serving()
+  const good = await post(served, '/invoke', { count: 2 })
+  assert.equal(good.status, 200)
+  const body = (await good.json()) as { metadata: { latency_seconds: number } }
+  assert.ok(body.metadata.latency_seconds >= 0)
+  assert.deepEqual(body, {
+    success: true,
+    output: { count: 2 },
+    metadata: { agent: 'counter', framework: 'runcast', latency_seconds: body.metadata.latency_seconds },
+  })
+  const bad = await post(served, '/invoke?agent=fails', {})
+  assert.equal(bad.status, 500)
+  assert.deepEqual(await bad.json(), { success: false, error: 'no luck', code: 'agent_error', details: {} })
+})
+
+test('DK6 a body that does not fit is 422 with the field named, on all three entry points, and the agent never runs', async () => {
+  await using served = await serving()
+  for (const path of ['/invoke', '/invoke/stream', '/runs']) {
+    const answer = await post(served, path, { count: 'many' })
+    assert.equal(answer.status, 422, path)
+    const body = (await answer.json()) as { code: string; error: string; details: { issues: { field: string }[] } }
+    assert.equal(body.code, 'invalid_input')
+    assert.equal(body.details.issues[0]?.field, 'count')
+  }
+  assert.deepEqual(await (await fetch(`${served.url}/runs`)).json(), { runs: [] })
+})
+
+test('DK7 DK9 DK10 DK11 a direct stream carries request_id alone, has no ids, and leaves no run', async () => {
+  await using served = await serving()
+  const answer = await post(served, '/invoke/stream', { count: 2 })
+  assert.equal(answer.status, 200)
+  const body = await answer.text()
+  assert.deepEqual(ids(body), [])
+  const events = [...body.matchAll(/^data: (.*)$/gm)].map(
+    match => JSON.parse(match[1] ?? '') as Record<string, unknown>,
+  )
+  assert.deepEqual(
+    events.map(event => event['type']),
+    ['started', 'token', 'token', 'complete'],
+  )
+  assert.equal(new Set(events.map(event => event['request_id'])).size, 1)
+  assert.ok(
+    events.every(event => typeof event['request_id'] === 'string' && !('run_id' in event) && !('sequence' in event)),
+  )
+  assert.deepEqual(events.at(-1)?.['output'], { count: 2 })
+  assert.deepEqual(await (await fetch(`${served.url}/runs`)).json(), { runs: [] })
+})
+
+test('DK12 closing a direct stream aborts its agent', async () => {
+  await using served = await serving()
+  const mark = { ms: 60_000, mark: 'direct' }
+  const leaving = new AbortController()
+  const answer = await fetch(`${served.url}/invoke/stream?agent=silent`, {
+    method: 'POST',
+    headers: json,
+    body: JSON.stringify(mark),
+    signal: leaving.signal,
+  })
+  const reader = answer.body?.getReader()
+  await reader?.read()
+  leaving.abort()
+  for (let waited = 0; waited < 1_000 && !aborted.some(input => (input as typeof mark).mark === 'direct'); waited += 10)
+    await sleep(10)
+  assert.ok(aborted.some(input => (input as typeof mark)?.mark === 'direct'))
+})
+
+test('DK29 DK32 DELETE answers when the run is sealed; a finished run answers 409', async () => {
+  await using served = await serving()
+  const run = await started(served, { lingerMs: 100 }, '?agent=silent')
+  const reading = eventsOf(served, run)
+  await sleep(30)
+  const answer = await fetch(`${served.url}/runs/${run}?reason=enough`, { method: 'DELETE' })
+  assert.equal(answer.status, 200)
+  assert.deepEqual(await answer.json(), { run_id: run, status: 'cancelled', reason: 'enough' })
+  const body = await reading
+  assert.match(
+    body,
+    /event: cancel_requested\ndata: \{"type":"cancel_requested","run_id":"[^"]+","timestamp":"[^"]+"\}\n\n/,
+  )
+  assert.match(body, /event: cancelled\ndata: .*"reason":"enough"\}\nid: \d+\n\n$/)
+  assert.equal((await fetch(`${served.url}/runs/${run}`, { method: 'DELETE' })).status, 409)
+  assert.equal((await fetch(`${served.url}/runs/${run}/cancel`, { method: 'POST' })).status, 409)
+})
+
+test('POST /runs/{id}/cancel answers 202 at once', async () => {
+  await using served = await serving()
+  const run = await started(served, {}, '?agent=silent')
+  const answer = await fetch(`${served.url}/runs/${run}/cancel`, { method: 'POST' })
+  assert.equal(answer.status, 202)
+  assert.equal(((await answer.json()) as { run_id: string }).run_id, run)
+  assert.match(await eventsOf(served, run), /event: cancelled/)
+})
+
+test('DK34 DK35 PX10 a silent run has heartbeats without an id', async () => {
+  await using served = await serving({ heartbeatMs: 300 })
+  const run = await started(served, {}, '?agent=silent')
+  const { body } = await raw(served, get(`/runs/${run}/events`), 1_500)
+  const beats = [...body.matchAll(/event: heartbeat\ndata: (.*)\n\n/g)].map(
+    match => JSON.parse(match[1] ?? '') as Record<string, string>,
+  )
+  assert.ok(beats.length >= 2, `${beats.length} heartbeats`)
+  assert.deepEqual(Object.keys(beats[0] ?? {}), ['type', 'run_id', 'timestamp'])
+  assert.deepEqual(ids(body), [1])
+})
+
+test('DK51 where the filter leaves heartbeats out they are comments with one newline', async () => {
+  await using served = await serving({ heartbeatMs: 300, heartbeatEvents: false })
+  const run = await started(served, {}, '?agent=silent')
+  const { body } = await raw(served, get(`/runs/${run}/events`), 1_200)
+  assert.match(body, /\n\n: hb\n(: hb\n)*$/)
+})
+
+test('DK36 the idle deadline ends the response without a terminal event, heartbeats or not', async () => {
+  await using served = await serving({ heartbeatMs: 200 })
+  const run = await started(served, {}, '?agent=silent')
+  const before = Date.now()
+  const { body, clean } = await raw(served, get(`/runs/${run}/events?timeout=1`))
+  const took = Date.now() - before
+  assert.ok(took > 900 && took < 3_000, `${took} ms`)
+  assert.ok(clean)
+  assert.doesNotMatch(body, /event: (complete|error|cancelled)/)
+  assert.match(body, /event: heartbeat/)
+})
+
+test('DK27 PX9 one reader too many of a run is 429, one stream too many of the server 503', async () => {
+  await using served = await serving({ readersPerRunMax: 1, connectionsMax: 2 })
+  const leaving = new AbortController()
+  const { signal } = leaving
+  const first = await started(served, {}, '?agent=silent')
+  const second = await started(served, {}, '?agent=silent')
+  await fetch(`${served.url}/runs/${first}/events`, { signal })
+  assert.equal((await fetch(`${served.url}/runs/${first}/events`)).status, 429)
+  await fetch(`${served.url}/runs/${second}/events`, { signal })
+  assert.equal((await fetch(`${served.url}/runs/${second}/events`)).status, 503)
+  leaving.abort()
+})
+
+test('DK70 a forgotten cursor gets a gap notice without an id, and 410 when strict', async () => {
+  await using served = await serving({ retention: { eventsPerRunMax: 20 } })
+  const run = await started(served, { count: 60, ms: 1 })
+  await eventsOf(served, run)
+  const body = await eventsOf(served, run)
+  const gap = /^retry: \d+\nevent: gap\ndata: (.*)\n\n/.exec(body)
+  const { requested, oldest } = JSON.parse(gap?.[1] ?? '{}') as { requested: number; oldest: number }
+  assert.equal(requested, 1)
+  assert.ok(oldest > 1)
+  const seen = ids(body)
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 62 - oldest + 1 }, (_, index) => oldest + index),
+  )
+  const strict = await fetch(`${served.url}/runs/${run}/events?strict=1`)
+  assert.equal(strict.status, 410)
+  assert.deepEqual(((await strict.json()) as { details: unknown }).details, { requested: 1, oldest })
+  const view = (await (await fetch(`${served.url}/runs/${run}/snapshot`)).json()) as {
+    at: number
+    view: { parts: { content: string }[] }
+  }
+  assert.equal(view.at, 62)
+  assert.equal(view.view.parts[0]?.content, Array.from({ length: 60 }, (_, index) => `t${index + 1}`).join(''))
+  assert.equal((await fetch(`${served.url}/runs/${run}/snapshot?at=1`)).status, 410)
+})
+
+test('DK1 DK2 DK3 DK4 the server says how it is, what it has, and what it did', async () => {
+  let ready = false
+  await using served = await serving({ ready: () => ready })
+  const health = (await (await fetch(`${served.url}/health`)).json()) as Record<string, string>
+  assert.deepEqual(Object.keys(health), ['status', 'service', 'version', 'timestamp', 'agent', 'framework'])
+  assert.equal((await fetch(`${served.url}/ready`)).status, 503)
+  ready = true
+  assert.deepEqual(await (await fetch(`${served.url}/ready`)).json(), {
+    success: true,
+    status: 'ready',
+    agent: 'counter',
+  })
+  const metric = async (name: string) =>
+    Number(new RegExp(`^${name} (\\d+)`, 'm').exec(await (await fetch(`${served.url}/metrics`)).text())?.[1] ?? 0)
+  await post(served, '/invoke', { count: 1 })
+  assert.equal(await metric('runcast_runs_started_total\\{agent="counter"\\}'), 1)
+  await eventsOf(served, await started(served, { count: 1 }))
+  assert.equal(await metric('runcast_runs_started_total\\{agent="counter"\\}'), 2)
+  assert.equal(await metric('runcast_runs_ended_total\\{agent="counter",status="completed"\\}'), 2)
+  await sleep(20)
+  assert.equal(await metric('runcast_runs_active'), 0)
+  assert.equal(await metric('runcast_streams_open'), 0)
+  const schema = (await (await fetch(`${served.url}/schema`)).json()) as { agents: { input: { properties: object } }[] }
+  assert.deepEqual(Object.keys(schema.agents[0]?.input.properties ?? {}), ['count', 'ms'])
+})
+
+test('OpenAPI 3.1 shows every route with the schemas that validate, and a docs page', async () => {
+  await using served = await serving()
+  const openapi = (await (await fetch(`${served.url}/openapi.json`)).json()) as {
+    openapi: string
+    paths: Record<string, Record<string, { parameters?: { name: string }[] }>>
+  }
+  assert.equal(openapi.openapi, '3.1.0')
+  assert.deepEqual(openapi.paths['/runs/{id}/events']?.['get']?.parameters?.map(one => one.name).toSorted(), [
+    'after',
+    'from_sequence',
+    'id',
+    'strict',
+    'timeout',
+    'types',
+  ])
+  assert.ok(openapi.paths['/invoke/stream']?.['post'])
+  const docs = await (await fetch(`${served.url}/docs`)).text()
+  assert.match(docs, /from_sequence/)
+})
+
+test('DK64 DK65 what is switched off is not there', async () => {
+  await using served = await serving({ asyncRuns: false, streaming: false })
+  assert.equal((await post(served, '/runs', {})).status, 404)
+  assert.equal((await post(served, '/invoke/stream', {})).status, 404)
+  assert.equal((await post(served, '/invoke', {})).status, 200)
+})
+
+test('DK28 H112 H114 a reader that never reads neither delays the others nor fills memory', async () => {
+  await using served = await serving()
+  const { hostname, port } = new URL(served.url)
+  const run = await started(served, { count: 30_000 })
+  const stalled = connect({ host: hostname, port: Number(port) })
+  stalled.pause()
+  stalled.write(get(`/runs/${run}/events`))
+  const others = await Promise.all(Array.from({ length: 5 }, () => eventsOf(served, run)))
+  for (const body of others) assert.equal(ids(body).length, 30_002)
+  stalled.destroy()
+})
+
+test('PX48 a stopping server lets runs end, seals the rest as interrupted, and closes', async () => {
+  const served = await serving()
+  const short = await started(served, { count: 5, ms: 20 })
+  const long = await started(served, {}, '?agent=silent')
+  const feed = raw(served, get('/threads/t/events'))
+  const [first, second] = [eventsOf(served, short), eventsOf(served, long)]
+  await sleep(30)
+  await served.stop(300)
+  assert.match(await first, /event: complete/)
+  assert.match(await second, /event: error\ndata: .*"code":"interrupted"/)
+  const { body, clean } = await feed
+  assert.match(body, /event: reconnect\ndata: \{"type":"reconnect","thread_id":"t","after":0\}\n\n$/)
+  assert.ok(!clean)
+  await assert.rejects(fetch(`${served.url}/health`))
+})
