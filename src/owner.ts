@@ -213,7 +213,7 @@ function paced(emit: (body: Body) => Stored, pressure: (pending: number) => Prom
       await stored
       await pressure(0)
     }
-    // oxlint-disable-next-line unicorn/no-thenable, promise/prefer-await-to-then -- as in exit.ts: nobody may await it
+    // oxlint-disable-next-line unicorn/no-thenable, promise/no-callback-in-promise -- as in exit.ts: nobody may await it
     return { then: (done, failed) => waited().then(done, failed) }
   }
 }

@@ -2,7 +2,7 @@
 // yields, an async function emits through the context, and both may do both. This file must never know a log.
 import { type Body } from '../event.ts'
 import { checkBody, looksLikeEvent } from './check.ts'
-import { type Context, inContext } from './context.ts'
+import { type Context, inContext, type Stored } from './context.ts'
 import type { Schema } from './schema.ts'
 
 /** The output, or a generator that yields events and returns it. */
@@ -49,7 +49,7 @@ export function defineAgent<I, O>(
 /** What the runtime gives an agent's run: where yields go, and whether to hold back. */
 export interface Stage {
   readonly signal: AbortSignal
-  emit(body: Body): void
+  emit(body: Body): Stored
   /** A promise while the agent is to wait: what it emitted is not stored yet, or its reader is too far behind. */
   congested(): Promise<void> | undefined
 }
@@ -76,12 +76,12 @@ async function drain<O>(generator: AsyncGenerator<unknown, O>, itemsOnly: boolea
       const { value, done } = await generator.next()
       if (done) return value
       try {
-        stage.emit(bodyOf(value, itemsOnly))
+        void stage.emit(bodyOf(value, itemsOnly))
       } catch (refusal) {
         // The agent may catch what it yielded wrongly, as it could at a call.
         const next = await generator.throw(refusal)
         if (next.done) return next.value
-        stage.emit(bodyOf(next.value, itemsOnly))
+        void stage.emit(bodyOf(next.value, itemsOnly))
       }
       const waiting = stage.congested()
       if (!waiting || stage.signal.aborted) continue

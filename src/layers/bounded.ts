@@ -78,7 +78,10 @@ export function bounded(log: Log, key: Key, { size, overflow, threshold, strateg
       if (gone || at === events.length) {
         return settle(await log.append(key, last, [...piece, ...ending], head), ending.length, refused)
       }
-      if (piece.length > 0) last = await log.append(key, last, piece)
+      if (piece.length > 0) {
+        const appended = log.append(key, last, piece)
+        last = typeof appended === 'number' ? appended : await appended
+      }
       if (waiting() < size || gone) continue
       full ??= Promise.withResolvers()
       await full.promise
