@@ -195,7 +195,6 @@ export function createSegments(db: DatabaseSync): Segments {
       for (const [log, segments] of recent) for (const segment of segments) store(log, segment)
       journal.clear()
       addPack.run()
-      packs++
       recent.clear()
       recentBytes = 0
     },
