@@ -117,7 +117,7 @@ function through<I, O>(agent: Agent<I, O>, makePassage: () => Passage<O>): Agent
       return queue.add(async () => ({ stored: send(await (next ?? passed(body))) }), fail)
     }
 
-    const congested = () => (queue.idle ? basis.congested() : queue.emptied())
+    const congested = () => (queue.idle ? basis.congested() : queue.emptied().then(basis.congested))
     const inner = createContext({ ...basis, signal, emit, congested })
     const performed = perform(agent, input, inner, { signal, emit, congested })
     const finished = async () => {
