@@ -4,10 +4,12 @@ import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Deps } from './runs.ts'
 
+/** Somebody waits for a sleep this short: a grace, a retry. A longer one is a deadline, and keeps no process alive. */
+const awaitedMsMax = 10_000
+
 export const realDeps: Deps = {
   now: Date.now,
   id: randomUUID,
   random: Math.random,
-  // Without `ref`: a deadline an hour away must not keep a process alive that has nothing else to do.
-  sleep: (ms, signal) => sleep(ms, undefined, { signal, ref: false }),
+  sleep: (ms, signal) => sleep(ms, undefined, { signal, ref: ms <= awaitedMsMax }),
 }

@@ -1,6 +1,7 @@
 // Streams that belong to one reader: over a connection's wire shape, in this process, and read to the end alone.
 // Real agents, the real clock; what is asserted are orders, counts and outcomes.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
 import { createParser } from 'eventsource-parser'
@@ -285,6 +286,18 @@ test('an agent that ignores its signal is left behind after the grace', { timeou
     { cancelGraceMs: 20 },
   )
   for await (const event of events) if (event.type === 'token') break
+})
+
+test('a script whose agent ignores its signal goes on behind the loop, and ends', { timeout }, () => {
+  const script = `
+    import { stream } from ${JSON.stringify(new URL('../src/index.ts', import.meta.url).href)}
+    const hang = async function* () { yield 'a'; await new Promise(() => {}) }
+    for await (const event of stream(hang, {}, { cancelGraceMs: 20 })) if (event.type === 'token') break
+    console.log('behind the loop')`
+  const args = ['--disable-warning=ExperimentalWarning', '--input-type=module', '--eval', script]
+  const { status, stdout } = spawnSync(process.execPath, args, { encoding: 'utf8' })
+  assert.equal(stdout, 'behind the loop\n')
+  assert.equal(status, 0)
 })
 
 test('OL5 the output is what the agent returned, else the list of its items', async () => {
