@@ -2,7 +2,7 @@
 // in the client may ask for them, and all of it works in a browser.
 import type { Deps } from '../runs.ts'
 
-export const realDeps: Deps = {
+export const webDeps: Deps = {
   now: () => Date.now(),
   random: () => Math.random(),
   // Not crypto.randomUUID: a page that came over plain HTTP does not have it.

@@ -2,7 +2,7 @@
 // whole of `runcast/client`; nothing of Node is reachable from it. The fold of a view is apart, as `runcast/view`.
 import type { Deps, Runs } from '../runs.ts'
 import { type HttpOptions, httpRuns } from '../transports/http/client.ts'
-import { realDeps } from './deps.ts'
+import { webDeps } from './deps.ts'
 
 export interface ConnectOptions extends Omit<HttpOptions, 'url' | 'deps'> {
   readonly deps?: Partial<Deps> | undefined
@@ -12,7 +12,7 @@ export interface ConnectOptions extends Omit<HttpOptions, 'url' | 'deps'> {
 export function connect(url: string | URL, options: ConnectOptions = {}): Runs {
   const page = (globalThis as { location?: { href: string } }).location?.href
   const { origin, pathname } = new URL(url, page)
-  return httpRuns({ ...options, url: origin + pathname, deps: { ...realDeps, ...options.deps } })
+  return httpRuns({ ...options, url: origin + pathname, deps: { ...webDeps, ...options.deps } })
 }
 
 export { codes, type Code, RuncastError } from '../error.ts'

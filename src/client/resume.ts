@@ -26,6 +26,8 @@ export interface Lost {
   readonly broken?: boolean
   /** The server said when to come back. */
   readonly waitMs?: number
+  /** The server ended it, as it does at a deadline: it is well. */
+  readonly clean?: boolean
 }
 
 /** Connects once and reads until it is over. Throws what no retry mends, and whatever `take` throws. */
@@ -72,6 +74,7 @@ async function reconnecting(attach: Attach, options: ResumeOptions, deliver: Del
   const backoff = createBackoff(options.backoff ?? {}, deps.random)
   let wasOpen = false
   let broken = 0
+  let endedEmpty = false
 
   const take = async (arrivals: readonly Arrival[]): Promise<'on' | Lost> => {
     for (const arrival of arrivals) if (arrival.kind === 'retry') backoff.asked(arrival.ms)
@@ -128,7 +131,10 @@ async function reconnecting(attach: Attach, options: ResumeOptions, deliver: Del
     if (over.broken && ++broken >= brokenMax) throw over.error
     // A connection that lived for long was a good one, also when the run had nothing to say.
     if (progress || deps.now() - since > backoff.capMs) backoff.reset()
-    const waitMs = Math.min(backoff.capMs, Math.max(backoff.next(), over.waitMs ?? 0))
+    // A server that ended the connection is asked again at once, but not one that does nothing else.
+    const prompt = over.clean === true && (progress || !endedEmpty)
+    endedEmpty = over.clean === true && !progress
+    const waitMs = prompt ? 0 : Math.min(backoff.capMs, Math.max(backoff.next(), over.waitMs ?? 0))
     onConnection?.({ state: 'waiting', after: seam.cursor, waitMs, error: over.error })
     if (await waited(waitMs, options)) backoff.reset()
     if (signal?.aborted) return

@@ -1,6 +1,6 @@
 // One connection to an event stream: ask, read, and tell why it is over. The loop that tries again is client/resume.ts;
 // this must never retry, wait, or read on while the reader is busy.
-import type { Attach } from '../../client/resume.ts'
+import type { Attach, Lost } from '../../client/resume.ts'
 import type { Arrival } from '../../client/seam.ts'
 import { RuncastError } from '../../error.ts'
 import { errorOf, mayPass, messageOf, retryAfterMs } from './answer.ts'
@@ -45,7 +45,7 @@ export function attachTo(wire: Wire): Attach {
 async function read(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   take: (arrivals: readonly Arrival[]) => Promise<boolean>,
-): Promise<{ error: RuncastError }> {
+): Promise<Lost> {
   const decoder = new TextDecoder()
   const parse = createSseParser()
   try {
@@ -56,7 +56,7 @@ async function read(
       } catch (cause) {
         return { error: cutOff(messageOf(cause), cause) }
       }
-      if (piece.done) return { error: cutOff('the response ended before the run') }
+      if (piece.done) return { error: cutOff('the response ended before the run'), clean: true }
       const arrivals: Arrival[] = []
       for (const parsed of parse(decoder.decode(piece.value, { stream: true }))) {
         const arrival = arrivalOf(parsed)

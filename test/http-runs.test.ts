@@ -1,0 +1,24 @@
+// Runs over HTTP: the client in front of a real server keeps every promise of the core.
+import { connect } from '../src/client/index.ts'
+import { serve } from '../src/server.ts'
+import { runsSuite } from './suites/runs.suite.ts'
+
+runsSuite({
+  name: 'http',
+  async open(agents, options = {}) {
+    const server = await serve({ agents, port: 0, ...options })
+    const runs = connect(
+      server.url,
+      process.env['DBG']
+        ? { onConnection: (t, c) => console.log(t, c.state, c.after, c.state === 'waiting' ? c.error.message : '') }
+        : {},
+    )
+    return {
+      runs,
+      async [Symbol.asyncDispose]() {
+        await runs[Symbol.asyncDispose]()
+        await server[Symbol.asyncDispose]()
+      },
+    }
+  },
+})
