@@ -78,7 +78,7 @@ function npmFile() {
 function linkNode() {
   const link = join(root, 'node_modules', '.bin', 'node')
   if (process.platform === 'win32' || existsSync(link) || !existsSync(join(root, nodeFile))) return
-  symlinkSync(join('..', '..', nodeFile), link)
+  symlinkSync(join('..', nodePackage, 'bin', 'node'), link)
 }
 
 function projectNode() {

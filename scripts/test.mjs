@@ -1,12 +1,16 @@
 // `npm test`: every test file in one process tree, on the Node that the project installs for itself.
 // `npm test -- test/log.test.ts` runs some of them; `SEED=7 npm test` re-runs the simulation from a seed.
+// A run of all leaves the titles that passed in .cache, where `npm run requirements` reads them.
 import { spawnSync } from 'node:child_process'
-import { globSync } from 'node:fs'
+import { globSync, mkdirSync } from 'node:fs'
 
-const named = process.argv.slice(2)
-const files = named.filter(word => !word.startsWith('-'))
-const options = named.filter(word => word.startsWith('-'))
-const all = files.length > 0 ? files : globSync('test/**/*.test.ts').sort()
+const words = process.argv.slice(2)
+const files = words.filter(word => !word.startsWith('-'))
+const options = words.filter(word => word.startsWith('-'))
+const isWhole = words.length === 0
+
+if (isWhole) mkdirSync('.cache', { recursive: true })
+const results = ['--test-reporter=./scripts/test-results.mjs', '--test-reporter-destination=.cache/test-results.jsonl']
 const done = spawnSync(
   process.execPath,
   [
@@ -15,9 +19,15 @@ const done = spawnSync(
     '--test-concurrency=2',
     '--test-reporter=spec',
     '--test-reporter-destination=stdout',
+    ...(isWhole ? results : []),
     ...options,
-    ...all,
+    ...(files.length > 0 ? files.flatMap(testsIn) : testsIn('test')),
   ],
   { stdio: 'inherit' },
 )
 process.exit(done.status ?? 1)
+
+/** A file as it is, a folder as the tests in it. */
+function testsIn(path) {
+  return path.endsWith('.ts') ? [path] : globSync(`${path}/**/*.test.ts`).sort()
+}
