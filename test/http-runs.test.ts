@@ -7,12 +7,7 @@ runsSuite({
   name: 'http',
   async open(agents, options = {}) {
     const server = await serve({ agents, port: 0, ...options })
-    const runs = connect(
-      server.url,
-      process.env['DBG']
-        ? { onConnection: (t, c) => console.log(t, c.state, c.after, c.state === 'waiting' ? c.error.message : '') }
-        : {},
-    )
+    const runs = connect(server.url)
     return {
       runs,
       async [Symbol.asyncDispose]() {
