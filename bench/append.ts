@@ -46,10 +46,10 @@ export async function run(): Promise<Row[]> {
       unit: 'x events per second',
       detail: `${costs.ours.wall.toFixed(2)} against ${against.wall.toFixed(2)} µs per event, of it CPU ${costs.ours.cpu.toFixed(2)} and ${against.cpu.toFixed(2)}`,
     })
-    rows.push(row('bare inserts, a row per append', costs.bareBatches, 0.7))
-    if (load.batch > 1) rows.push(row('bare inserts, a row per event', costs.bareEvents, 0.7))
+    rows.push(row('bare inserts of the same events', costs.bareEvents, 0.7))
+    if (load.batch > 1) rows.push(row('bare inserts of ready-made batches: no encoding', costs.bareBatches, null))
     rows.push(row('the memory log', costs.powerless, null))
-    rows.push(row('durability: power, a disk flush per commit', costs.power, null))
+    rows.push(row('itself with durability: power, a disk flush per commit', costs.power, null))
   }
   return rows
 }

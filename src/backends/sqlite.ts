@@ -91,7 +91,8 @@ export function sqlite(options: SqliteOptions): Log {
     } catch (error) {
       // Only the file knows now what is true.
       version = undefined
-      if (db.isTransaction) db.exec('ROLLBACK')
+      // SQLite rolls some failures back by itself; what cannot be rolled back fails the next commit too.
+      if (db.isTransaction) attempt(() => db.exec('ROLLBACK'))
       const failure = unavailable('write to', error)
       for (const job of jobs) job.reject(failure)
       return
