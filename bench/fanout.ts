@@ -1,23 +1,35 @@
-// P1: one run to 1, 100 and 1,000 readers, one and sixteen events per turn, against raw `res.write` of a shared buffer.
+// P1: one run to 1, 100 and 1,000 readers, one and sixteen events per turn of the event loop, against raw `res.write`
+// of a shared buffer, the bare socket loop, and nchan where nginx has it. P2: 500 independent runs, one reader each.
 import { contender, type Usage } from './contender.ts'
 import { load } from './load.ts'
+import { nchan } from './nchan.ts'
 import type { Row } from './row.ts'
 
 const rounds = 3
-const request = 'GET /runs/run/events HTTP/1.1\r\nhost: bench\r\naccept: text/event-stream\r\n\r\n'
 
-/** Deliveries per CPU-second of the server. */
-async function measure(script: string, readers: number, events: number, perTick: number): Promise<number> {
+export interface Scenario {
+  readonly runs: number
+  readonly readersPerRun: number
+  readonly events: number
+  readonly perTurn: number
+}
+
+/** Deliveries per CPU-second of the server, the median of the rounds after a first one that warms the code up. */
+async function measure(script: string, { runs, readersPerRun, events, perTurn }: Scenario): Promise<number> {
   await using server = await contender(script)
   const rates: number[] = []
   for (let round = 0; round <= rounds; round++) {
-    const work = load({ port: server.port, request, readers })
+    const names = Array.from({ length: runs }, (_, n) => `r${round}x${n}`)
+    await server.ask({ ask: 'start', runs: names })
+    const readers = runs * readersPerRun
+    const path = runs === 1 ? `/runs/${names[0]}/events` : `/runs/r${round}x%d/events`
+    const work = load({ port: server.port, path, readers })
     await work.ready
     await server.ask({ ask: 'usage' })
-    await server.ask({ ask: 'emit', events, perTick })
+    await server.ask({ ask: 'emit', events, perTurn })
     await work.done
     const { cpu } = await server.ask<Usage>({ ask: 'usage' })
-    if (round > 0) rates.push((readers * events) / cpu) // the first round warms the code up
+    if (round > 0) rates.push((readers * events) / cpu)
   }
   return median(rates)
 }
@@ -26,24 +38,43 @@ export function median(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 }
 
+const k = (rate: number) => `${Math.round(rate / 1000)} k/s`
+
 export async function run(): Promise<Row[]> {
   const rows: Row[] = []
-  for (const [readers, events, perTick, bar] of [
-    [1, 20_000, 1, null],
-    [100, 3_000, 1, null],
-    [1_000, 400, 1, 1.5],
-    [1_000, 3_200, 16, 4],
+  for (const [id, scenario, bar] of [
+    ['P1', { runs: 1, readersPerRun: 1, events: 20_000, perTurn: 1 }, null],
+    ['P1', { runs: 1, readersPerRun: 100, events: 3_000, perTurn: 1 }, null],
+    ['P1', { runs: 1, readersPerRun: 1_000, events: 400, perTurn: 1 }, 1.5],
+    ['P1', { runs: 1, readersPerRun: 1_000, events: 3_200, perTurn: 16 }, 4],
+    ['P2', { runs: 500, readersPerRun: 1, events: 100, perTurn: 1 }, 1.3],
   ] as const) {
-    const raw = await measure('./servers/raw.ts', readers, events, perTick)
-    const ours = await measure('./servers/log.ts', readers, events, perTick)
+    const { runs, readersPerRun, perTurn } = scenario
+    const raw = await measure('./servers/raw.ts', scenario)
+    const ours = await measure('./servers/runcast.ts', scenario)
+    const socket = await measure('./servers/socket.ts', scenario)
+    const name =
+      runs === 1 ? `fan-out 1 to ${readersPerRun}, ${perTurn} per turn` : `${runs} independent runs, one reader each`
     rows.push({
-      id: 'P1',
-      name: `fan-out 1 to ${readers}, ${perTick} per turn`,
+      id,
+      name,
       ratio: ours / raw,
       bar,
-      unit: 'x raw res.write, deliveries per CPU-second',
-      detail: `${Math.round(ours / 1000)} k against ${Math.round(raw / 1000)} k`,
+      unit: 'x raw res.write',
+      detail: `${k(ours)} per CPU-second; raw ${k(raw)}, bare sockets ${k(socket)}`,
     })
+    if (readersPerRun === 1_000 && perTurn === 1) {
+      const nginx = await nchan(scenario)
+      if (nginx !== undefined)
+        rows.push({
+          id: 'P1',
+          name: 'fan-out 1 to 1000 against nchan',
+          ratio: ours / nginx,
+          bar: 1,
+          unit: 'x nchan',
+          detail: `${k(nginx)} per CPU-second`,
+        })
+    }
   }
   return rows
 }

@@ -5,6 +5,13 @@ import type { Row } from './row.ts'
 
 const benches: Record<string, () => Promise<{ run(): Promise<Row[]> }>> = {
   fanout: () => import('./fanout.ts'),
+  latency: () => import('./latency.ts'),
+  replay: () => import('./replay.ts'),
+  flat: () => import('./flat.ts'),
+  append: () => import('./append.ts'),
+  memory: () => import('./memory.ts'),
+  state: () => import('./state.ts'),
+  codec: () => import('./codec.ts'),
 }
 
 const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
@@ -16,7 +23,12 @@ for (const [name, load] of Object.entries(benches)) {
   rows.push(...(await run()))
 }
 for (const row of rows) {
-  const verdict = row.bar === null ? '' : row.ratio >= row.bar ? `meets ${row.bar}` : `MISSES ${row.bar}`
+  const verdict =
+    row.bar === null
+      ? ''
+      : (row.atMost ? row.ratio <= row.bar : row.ratio >= row.bar)
+        ? `meets ${row.bar}`
+        : `MISSES ${row.bar}`
   console.log(
     [row.id.padEnd(4), row.name.padEnd(40), row.ratio.toFixed(2).padStart(8), row.unit, row.detail ?? '', verdict].join(
       '  ',

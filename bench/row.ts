@@ -13,4 +13,6 @@ export interface Row {
   unit: string
   /** The times or sizes behind the number. */
   detail?: string
+  /** The bar is a ceiling: smaller is better. */
+  atMost?: true
 }
