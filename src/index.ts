@@ -1,4 +1,7 @@
 // What `import … from 'runcast'` gives. Names only: nothing is defined here, and nothing that needs an optional package.
+export { aiSDKEvents, type AISDKResult, fromAISDK } from './agent/adapters/aisdk.ts'
+export { fromLangGraph, type LangGraph, type LangGraphOptions } from './agent/adapters/langgraph.ts'
+export { fromOpenAI, openAIEvents, type OpenAIStream } from './agent/adapters/openai.ts'
 export { type Context, getCurrentContext, type Question } from './agent/context.ts'
 export {
   type Agent,

@@ -33,7 +33,7 @@ export const toolCalls = [
 export const longArguments = (count: number): string[] => `{"text":"${'x'.repeat(count - 11)}"}`.split('')
 const dripTokens = 2_000
 const dripMs = 10
-const longPieces = 20_000
+export const longPieces = 4_000
 
 const rateLimit = {
   error: {
@@ -212,6 +212,11 @@ export function responsesAnswer(scenario: string, asked: Asked): Answer | undefi
   const incomplete = (reason: string) =>
     event('response.incomplete', response('incomplete', { ...usage, incomplete_details: { reason } }))
   const whole = (...acts: Act[]): Answer => ({ acts: [...begin(), ...acts, completed()] })
+  const withError = () => [
+    ...begin(),
+    ...message(words),
+    event('error', { code: 'overloaded', message: overloaded.message, param: null }),
+  ]
   if (asked.afterTools) return whole(...message(afterToolsWords))
   const calls = () => toolCalls.flatMap(({ id, name, pieces }, index) => call(index, id, name, pieces))
   const answers: Record<string, () => Answer> = {
@@ -222,13 +227,8 @@ export function responsesAnswer(scenario: string, asked: Asked): Answer | undefi
     long: () => whole(...call(0, 'call_long', 'write', longArguments(longPieces))),
     length: () => ({ acts: [...begin(), ...message(words), incomplete('max_output_tokens')] }),
     filtered: () => ({ acts: [...begin(), ...message(words.slice(0, 3)), incomplete('content_filter')] }),
-    error: () => ({
-      acts: [
-        ...begin(),
-        ...message(words),
-        event('error', { code: 'overloaded', message: overloaded.message, param: null }),
-      ],
-    }),
+    error: () => ({ acts: withError() }),
+    errorburst: () => ({ acts: withError(), burst: true }),
     failed: () => {
       const error = { code: 'server_error', message: serverError.error.message }
       return { acts: [...begin(), ...message(words), event('response.failed', response('failed', { error }))] }

@@ -25,6 +25,8 @@ export interface ToolEvent {
 interface Request {
   readonly request: string
   readonly model: string | undefined
+  /** Streamed by a provider that always says why an answer ended, if it is whole. */
+  readonly finishes: boolean
   /** The calls of this answer by their index: later pieces have no id. */
   readonly calls: Map<number, { call_id: string; tool_name: string }>
   tokens: number
@@ -112,11 +114,12 @@ export function messageReader() {
   }
 
   /** The answers that a node's task got are whole when the task is: only then are all their chunks read. */
-  function* taskEnd(task: string): Generator<Body, void, void> {
+  function* taskEnd(task: string, ok: boolean): Generator<Body, void, void> {
     for (const id of byTask.get(task) ?? []) {
       const request = requests.get(id)
       const reason = reasons.get(id)
       if (request && reason) yield { ...token(request, ''), finish_reason: finishReasonOf(reason) }
+      else if (request?.finishes && ok) yield cutOff(id)
       requests.delete(id)
       reasons.delete(id)
     }
@@ -124,12 +127,13 @@ export function messageReader() {
   }
 
   function requestOf(
-    { id = '' }: Message,
+    { id = '', tool_call_chunks, response_metadata: told }: Message,
     { ls_model_name: model, langgraph_checkpoint_ns }: MessageMetadata,
   ): Request {
     let request = requests.get(id)
     if (!request) {
-      request = { request: id, model, calls: new Map(), tokens: 0 }
+      const finishes = tool_call_chunks !== undefined && told?.['model_provider'] === 'openai'
+      request = { request: id, model, finishes, calls: new Map(), tokens: 0 }
       requests.set(id, request)
       const task = langgraph_checkpoint_ns?.split(/[:|]/).at(-1) ?? ''
       byTask.set(task, (byTask.get(task) ?? new Set()).add(id))
@@ -145,11 +149,9 @@ export function messageReader() {
     name: 'runcast',
     awaitHandlers: true,
     handleLLMEnd(output: LLMOutput): void {
-      const generation = output.generations?.[0]?.[0]
-      const { message, generationInfo } = generation ?? {}
-      const told = { ...message?.response_metadata, ...generationInfo }
-      const reason = told['finish_reason'] ?? told['stop_reason']
-      if (message?.id && typeof reason === 'string') reasons.set(message.id, reason)
+      const { message, generationInfo } = output.generations?.[0]?.[0] ?? {}
+      const reason = message && reasonOf(message, generationInfo)
+      if (message?.id && reason) reasons.set(message.id, reason)
     },
   }
 
@@ -161,6 +163,22 @@ interface LLMOutput {
     readonly message?: Message
     readonly generationInfo?: Record<string, unknown>
   }[])[]
+}
+
+/** Chat completions and others tell a reason; the responses API a status, and why it is not `completed`. */
+function reasonOf({ response_metadata, tool_calls = [] }: Message, info?: Record<string, unknown>): string | undefined {
+  const told: Record<string, unknown> = { ...response_metadata, ...info }
+  const reason = told['finish_reason'] ?? told['stop_reason']
+  if (typeof reason === 'string') return reason
+  if (told['status'] === 'completed') return tool_calls.length > 0 ? 'tool_calls' : 'stop'
+  const { reason: why } = (told['incomplete_details'] ?? {}) as { reason?: string }
+  return told['status'] === 'incomplete' ? (why ?? 'length') : undefined
+}
+
+/** LangChain takes a stream that broke off for a whole answer, and the graph goes on with it. */
+function cutOff(request: string): Body {
+  const message = `the answer ${request} ended without a finish reason: it may be cut off`
+  return { type: 'warning', code: 'incomplete_stream', message, severity: 'error', recoverable: true }
 }
 
 function token(request: Request, content: string, channel?: 'reasoning'): Body & { type: 'token' } {
@@ -181,15 +199,16 @@ interface Piece {
 
 /** The text of a message and what the model thought, in the three ways in which providers' packages put it. */
 function* contentOf({ content, additional_kwargs: extra }: Message): Generator<Piece, void, void> {
-  if (typeof extra?.reasoning_content === 'string') yield* piece(extra.reasoning_content, 'reasoning')
-  for (const { text } of extra?.reasoning?.summary ?? []) yield* piece(text, 'reasoning')
-  if (typeof content === 'string') yield* piece(content)
-  else if (Array.isArray(content)) {
-    for (const block of content as readonly Block[]) {
-      yield* piece(block.reasoning ?? block.thinking, 'reasoning')
-      if (block.type === 'text') yield* piece(block.text)
-    }
+  const blocks = Array.isArray(content) ? (content as readonly Block[]) : []
+  const thoughts = blocks.map(block => block.reasoning ?? block.thinking).filter(Boolean)
+  if (thoughts.length === 0) {
+    // Some put it beside the content; some in both places, and then it counts once.
+    if (typeof extra?.reasoning_content === 'string') thoughts.push(extra.reasoning_content)
+    for (const { text } of extra?.reasoning?.summary ?? []) thoughts.push(text)
   }
+  for (const thought of thoughts) yield* piece(thought, 'reasoning')
+  if (typeof content === 'string') yield* piece(content)
+  for (const block of blocks) if (block.type === 'text') yield* piece(block.text)
 }
 
 interface Block {

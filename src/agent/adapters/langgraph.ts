@@ -94,7 +94,7 @@ function partReader() {
         yield* messages.tool(value)
         return
       case 'tasks':
-        if (!('input' in value)) yield* messages.taskEnd(value.id)
+        if (!('input' in value)) yield* messages.taskEnd(value.id, !value.error)
         yield step(value)
         return
       case 'custom':
