@@ -1,0 +1,61 @@
+// The plan of the house as a table: which part of src/ may import which. test/tidy.test.ts holds the code to it.
+// A row that grows is a decision: say in the commit why the part has to know more.
+
+/** Types may come from anywhere but above: they leave nothing behind. What is above, nobody below may name. */
+export const above = ['src/server.ts', 'src/load-agents.ts', 'src/index.ts', 'src/cli/']
+
+/** What every part may see: the leaves. */
+const leaves = ['src/event.ts', 'src/error.ts']
+const log = [...leaves, 'src/batch.ts', 'src/iterate.ts', 'src/log.ts', 'src/bells.ts']
+/** Folds of events, without a clock, a log or a network. */
+const pure = ['src/state/', 'src/formats/', 'src/gen/']
+
+export interface Room {
+  /** A folder, with a slash, or a file of src/ itself. */
+  readonly room: string
+  readonly sees: readonly string[]
+  /** Files of the room that may not know each other. */
+  readonly strangers?: boolean
+}
+
+export const rooms: readonly Room[] = [
+  { room: 'src/gen/', sees: [] },
+  { room: 'src/state/', sees: leaves },
+  { room: 'src/agent/', sees: [...leaves, 'src/state/'] },
+  { room: 'src/config/', sees: leaves },
+  { room: 'src/sqlite/', sees: log },
+  { room: 'src/backends/', sees: [...log, 'src/sqlite/'], strangers: true },
+  { room: 'src/layers/', sees: log, strangers: true },
+  { room: 'src/formats/', sees: [...leaves, 'src/batch.ts', 'src/state/', 'src/gen/'] },
+  {
+    room: 'src/client/',
+    sees: [...leaves, 'src/batch.ts', 'src/iterate.ts', 'src/state/', 'src/transports/*/client.ts'],
+  },
+  { room: 'src/react/', sees: [...leaves, 'src/batch.ts', 'src/iterate.ts', 'src/state/', 'src/client/'] },
+  {
+    room: 'src/transports/',
+    sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/agent/schema.ts', 'src/client/'],
+  },
+  { room: 'src/faces/', sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/transports/'] },
+  {
+    room: 'src/conversations/',
+    sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/retention.ts', 'src/agent/schema.ts'],
+  },
+  { room: 'src/sinks/', sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts'] },
+  { room: 'src/sources/', sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts'] },
+  { room: 'src/cli/', sees: ['src/'] },
+]
+
+/**
+ * The files of src/ itself, from the ground up: each sees what stands before it, the folders of its floor, and those of the
+ * floors below.
+ */
+export const floors: readonly { readonly folders: readonly string[]; readonly files: string }[] = [
+  { folders: [], files: 'error event turn text-scan open-match batch iterate log bells' },
+  {
+    folders: ['src/state/', 'src/agent/'],
+    files: 'run-info follow view-at retention mask-json redact output-limit exit feeds owner deps runs',
+  },
+  { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
+  { folders: ['src/'], files: 'load-agents server index' },
+]
