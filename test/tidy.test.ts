@@ -21,7 +21,7 @@ const src = sources.filter(file => file.startsWith('src/'))
 const graph = new Map(src.map(file => [file, importsOf(root, file)] as const))
 
 /** Longer than anyone reads at a sitting; we aim at 300. A test file is a list of promises, each read alone. */
-const fileLinesMax = { test: 800, other: 500 }
+const fileLinesMax = { test: 1_000, other: 500 }
 
 const longFiles: Record<string, string> = {
   'src/formats/dashstream-hot-decode.ts': 'one reader for each message, side by side: none is long',
