@@ -17,7 +17,7 @@ const burst = defineAgent({ name: 'burst' }, async (count: number, ctx) => {
 async function cost(runs: number, events: number): Promise<number> {
   await using core = createRuns({
     log: memory(),
-    agents: [burst] as never,
+    agents: [burst],
     deps: realDeps,
     retention: { runsMax: 1_000, eventsPerRunMax: 100_000 },
   })

@@ -32,7 +32,7 @@ const silent = defineAgent({ name: 'silent' }, async (input: { ms?: number; ling
 const fails = defineAgent({ name: 'fails' }, async () => {
   throw new Error('no luck')
 })
-const agents = [counter, silent, fails] as unknown as readonly Agent[]
+const agents: readonly Agent[] = [counter, silent, fails]
 
 const serving = (options: Partial<ServeOptions> = {}) => serve({ agents, port: 0, ...options })
 

@@ -1,6 +1,6 @@
 // Runcast as a user runs it: `serve` with the memory log and everything on (resume ids, filters, gap checks, heartbeats).
 // Its agent emits what the harness tells it, when it tells it.
-import { type Agent, defineAgent } from '../../src/agent/define.ts'
+import { defineAgent } from '../../src/agent/define.ts'
 import type { Context } from '../../src/agent/context.ts'
 import { serve } from '../../src/server.ts'
 import { serveQuestions } from '../contender.ts'
@@ -23,7 +23,7 @@ const burst = defineAgent({ name: 'burst' }, async (count: number, ctx) => {
 })
 
 const served = await serve({
-  agents: [puppet, burst] as unknown as Agent[],
+  agents: [puppet, burst],
   port: 0,
   readersPerRunMax: 100_000,
   pendingBytesMax: 1e9,

@@ -32,7 +32,8 @@ export interface AgentOptions<I = unknown, O = unknown> {
 export interface Agent<I = unknown, O = unknown> extends AgentOptions<I, O> {
   readonly name: string
   readonly framework: string
-  readonly run: AgentFunction<I, O>
+  // A method, so that an agent of any input fits where agents are listed; `checked` sees to the input.
+  run(input: I, context: Context): AgentResult<O>
 }
 
 /** Defines an agent: `defineAgent(async function* greet({ who }) { yield 'Hello ' })`, or with options first. */

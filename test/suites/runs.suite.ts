@@ -100,7 +100,7 @@ const asks = defineAgent({ name: 'asks' }, async (_input: unknown, ctx) => {
   return { name, sure }
 })
 
-const agents = [counter, patient, stubborn, fails, strict, everything, nested, asks] as unknown as readonly Agent[]
+const agents: readonly Agent[] = [counter, patient, stubborn, fails, strict, everything, nested, asks]
 
 const hasCode = (code: string) => (error: unknown) =>
   (error instanceof RuncastError && error.code === code) || assert.fail(`expected ${code}, got ${String(error)}`)
