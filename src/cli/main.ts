@@ -1,0 +1,228 @@
+// The command: what there is, what it takes, how it ends. Each command's work is in its own file and is loaded only when it
+// is called, so that help comes at once. Nothing here may import the server.
+import { readFileSync } from 'node:fs'
+import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { exitCodes } from './exit-codes.ts'
+
+let code: number = exitCodes.ok
+
+/** Loads a command's file and runs it; what it resolves with is the exit code. */
+function act<Words extends unknown[]>(load: () => Promise<(...words: Words) => Promise<number | void>>) {
+  return async (...words: unknown[]) => {
+    code = (await (await load())(...(words as Words))) ?? exitCodes.ok
+  }
+}
+
+const program = new Command('runcast')
+  .description('The run log for AI agents: serve agents, and read their runs live, late and again.')
+  .version(versionOf(), '-v, --version')
+  .showHelpAfterError('(--help shows what there is)')
+  .addHelpText(
+    'after',
+    `
+First steps:
+  $ runcast init my-agent     writes a Dockfile and an agent
+  $ runcast test              runs the agent once, here
+  $ runcast run               serves it at http://127.0.0.1:8080
+  $ runcast runs start --tail starts a run there and follows it
+
+Exit codes: 0 done or complete, 1 failed or refused, 2 wrong usage, 3 cancelled, 4 cut off, 130 interrupted.
+RUNCAST_URL and RUNCAST_TOKEN stand for --url and --token; NO_COLOR turns colours off.`,
+  )
+
+const dockfile = () =>
+  new Option('--dockfile <path>', 'a Dockfile or TOML, or the folder that has one').default(undefined, 'this folder')
+const backend = (flag: string) =>
+  new Option(`${flag} <backend>`, 'where runs are kept').choices(['memory', 'sqlite', 'redis'])
+const json = () => new Option('--json', 'one JSON object per line, for programs')
+const input = () => new Option('--input <json>', 'the input: JSON, @file, or - for stdin')
+
+program
+  .command('init <name>')
+  .description('write a Dockfile, and an agent to begin with, into this folder')
+  .addOption(new Option('--streaming <transport>', 'how events are streamed').choices(['sse', 'websocket', 'none']))
+  .option('--streaming-events <events>', 'minimal, chat, debug, all, or a list: "token,step,custom:fraud"')
+  .option('--async-runs', 'runs that outlive their connection: /runs')
+  .addOption(backend('--streaming-backend'))
+  .option('--force', 'overwrite the Dockfile that is there')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  $ runcast init my-agent\n  $ runcast init my-agent --async-runs --streaming-events chat',
+  )
+  .action(act(async () => (await import('./init.ts')).init))
+
+program
+  .command('add')
+  .description('add a section to the Dockfile')
+  .command('streaming')
+  .description('set the streaming section of the Dockfile; everything else in it stays')
+  .option('--events <events>', 'minimal, chat, debug, all, or a list: "token,step,custom:fraud"')
+  .option('--async-runs', 'runs that outlive their connection: /runs')
+  .addOption(backend('--backend'))
+  .option('--dockfile <path>', 'which file')
+  .addHelpText('after', '\nExample:\n  $ runcast add streaming --events chat --async-runs')
+  .action(act(async () => (await import('./add.ts')).streaming))
+
+program
+  .command('validate [path]')
+  .description('check a configuration: every problem with its line and how to mend it')
+  .action(act(async () => (await import('./validate.ts')).validate))
+
+program
+  .command('run [files...]')
+  .description('serve the agents of a Dockfile, or of agent files')
+  .addOption(dockfile())
+  .option('--port <port>', 'overrides expose.port; 0 = any free one', wholeNumber('a port', 0, 65_535))
+  .option('--host <host>', 'overrides expose.host')
+  .option('--reload', 'start again when a file changes; a broken one leaves the old version running')
+  .addHelpText(
+    'after',
+    '\nExamples:\n  $ runcast run\n  $ runcast run agent.ts --port 3000\n  $ runcast run --dockfile examples --reload',
+  )
+  .action(act(async () => (await import('./run.ts')).run))
+
+program
+  .command('test [files...]')
+  .description('run one agent once, in this process, and show its events')
+  .addOption(dockfile())
+  .option('--agent <name>', 'which agent; default: the first')
+  .addOption(input())
+  .addOption(json())
+  .addHelpText('after', `\nExamples:\n  $ runcast test\n  $ runcast test agent.ts --input '{"name":"Ada"}'`)
+  .action(act(async () => (await import('./test.ts')).test))
+
+program
+  .command('doctor')
+  .description('check everything a run needs; with --url a server, through its proxies')
+  .addOption(dockfile())
+  .option('--url <url>', 'look at this server')
+  .option('--token <token>', 'its API key')
+  .action(act(async () => (await import('./doctor.ts')).doctor))
+
+program
+  .command('logs')
+  .description('show what a server and its agents logged')
+  .addOption(dockfile())
+  .option('-f, --follow', 'go on with what is logged from now on')
+  .option('--run <run>', 'only the lines of this run')
+  .addOption(
+    new Option('-n, --lines <count>', 'how many at most').argParser(wholeNumber('a count', 0, 1_000_000)).default(200),
+  )
+  .addOption(json())
+  .action(act(async () => (await import('./logs.ts')).logs))
+
+const runs = program.command('runs').description('the runs of a server')
+
+remote(runs.command('list'))
+  .description('list runs, newest first')
+  .addOption(new Option('--status <status>').choices(['accepted', 'running', 'completed', 'failed', 'cancelled']))
+  .option('--agent <name>')
+  .option('--thread <id>')
+  .option('--limit <count>', 'how many per page', wholeNumber('a count', 1, 500))
+  .option('--cursor <cursor>', 'the next page')
+  .option('--all', 'every page')
+  .addOption(json())
+  .action(act(async () => (await import('./runs.ts')).list))
+
+remote(runs.command('show <run>'))
+  .description('a run, with its output or error once it ended')
+  .addOption(json())
+  .action(act(async () => (await import('./runs.ts')).show))
+
+remote(runs.command('start [agent]'))
+  .description('start a run and print its id')
+  .addOption(input())
+  .option('--thread <id>', 'the conversation that it belongs to')
+  .option('--run-id <id>', 'an id of your own')
+  .addOption(
+    new Option('--on-busy <what>', 'when the thread has a run already').choices(['reject', 'queue', 'interrupt']),
+  )
+  .option('--tail', 'follow it to its end, and end as it did')
+  .addOption(json())
+  .addHelpText(
+    'after',
+    `\nExample:\n  $ runcast runs start sales-analyst --input '{"question":"Create a chart with sales data"}' --tail`,
+  )
+  .action(act(async () => (await import('./runs.ts')).start))
+
+remote(runs.command('cancel <run>'))
+  .description('cancel a run and wait until it has ended')
+  .option('--reason <text>')
+  .addOption(json())
+  .action(act(async () => (await import('./runs.ts')).cancel))
+
+remote(program.command('tail').addArgument(new Argument('<run>', 'its id')))
+  .description('follow a run live, through cuts and restarts, and end as it did')
+  .option(
+    '--after <sequence>',
+    'the last sequence you have seen',
+    wholeNumber('a sequence', 0, Number.MAX_SAFE_INTEGER),
+  )
+  .option('--types <types>', 'only these, such as token,custom:fraud')
+  .option(
+    '--max-wait <duration>',
+    'give up when the server is away for so long (exit code 4); default: never',
+    duration,
+  )
+  .addOption(json())
+  .addHelpText('after', '\nThe text goes to stdout, everything else to stderr: runcast tail RUN > answer.txt')
+  .action(act(async () => (await import('./tail.ts')).tail))
+
+function remote(command: Command): Command {
+  return command
+    .option('--url <url>', 'the server; default: RUNCAST_URL, else http://127.0.0.1:8080')
+    .option('--token <token>', 'its API key; default: RUNCAST_TOKEN')
+}
+
+function wholeNumber(what: string, min: number, max: number) {
+  return (text: string): number => {
+    const number = /^\d+$/.test(text) ? Number(text) : Number.NaN
+    if (number >= min && number <= max) return number
+    throw new InvalidArgumentError(`Give ${what} from ${min} to ${max}.`)
+  }
+}
+
+/** As durations in a Dockfile, without loading what reads one. */
+function duration(text: string): number {
+  const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? []
+  if (number === undefined) throw new InvalidArgumentError('Give a duration such as 30s or 5m.')
+  return Math.round(Number(number) * ({ ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit] ?? 1000))
+}
+
+function versionOf(): string {
+  const folder = import.meta.url.includes('/dist/') ? '../../../' : '../../'
+  return (JSON.parse(readFileSync(new URL(`${folder}package.json`, import.meta.url), 'utf8')) as { version: string })
+    .version
+}
+
+/** Wrong usage is 2; a value that is refused is 1, as a file that is refused. */
+function codeOf({ code: what, exitCode }: CommanderError): number {
+  if (exitCode === 0) return exitCodes.ok
+  return what === 'commander.invalidArgument' ? exitCodes.failed : exitCodes.usage
+}
+
+function everyCommand(command: Command, configure: (command: Command) => void): void {
+  configure(command)
+  for (const inner of command.commands) everyCommand(inner, configure)
+}
+
+async function main(): Promise<number> {
+  // `runcast tail RUN | head`: the reader has what it wanted.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? code : exitCodes.failed))
+  }
+  everyCommand(program, command => command.exitOverride())
+  try {
+    await program.parseAsync()
+    return code
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return codeOf(thrown)
+    const { reportError } = await import('./report-error.ts')
+    reportError(thrown)
+    return exitCodes.failed
+  }
+}
+
+const ended = await main()
+// Not left to the event loop: an agent's forgotten timer must not keep the command alive.
+process.stdout.write('', () => process.stderr.write('', () => process.exit(ended)))

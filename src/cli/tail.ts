@@ -1,0 +1,89 @@
+// `runcast tail`: follows a run live, through cuts and restarts, to its end, and ends as the run did. It must never take a
+// cut for an end: it comes back for ever, unless --max-wait says for how long.
+import type { Connection, Runs } from '../client/index.ts'
+import { showDuration } from '../config/duration.ts'
+import { RuncastError } from '../error.ts'
+import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts'
+import { createPrinter, type Printer } from './print-events.ts'
+import { type RemoteOptions, remoteRuns } from './remote.ts'
+import { note } from './terminal.ts'
+
+export interface TailOptions extends RemoteOptions {
+  readonly after?: number
+  readonly types?: string
+  readonly json?: boolean
+  readonly maxWait?: number
+}
+
+export async function tail(run: string, options: TailOptions): Promise<ExitCode> {
+  const printer = createPrinter({ json: options.json, run_id: run })
+  const over = new AbortController()
+  let code: ExitCode | undefined
+  const end = (as: ExitCode) => {
+    code ??= as
+    over.abort()
+  }
+  const interrupt = () => end(exitCodes.interrupted)
+  process.once('SIGINT', interrupt)
+  const patience = createPatience(options.maxWait, () => end(exitCodes.cutOff))
+  await using runs = remoteRuns(options, {
+    onConnection: (_target, connection) => {
+      tell(printer, connection, patience.waiting)
+      if (connection.state === 'open') patience.stop()
+      else patience.start()
+    },
+  })
+  patience.start()
+  try {
+    await runs.follow(run, { after: options.after, types: typesOf(options.types), signal: over.signal }, printer.take)
+    printer.finish()
+    if (code === undefined) return await endedAs(runs, run, printer)
+    if (code === exitCodes.cutOff) note(`gave up: the server was away for ${showDuration(options.maxWait ?? 0)}`)
+    return code
+  } finally {
+    patience.stop()
+    process.off('SIGINT', interrupt)
+  }
+}
+
+/** Says once that the connection is lost, and once that it is back. */
+function tell(printer: Printer, connection: Connection, waiting: { told: boolean }): void {
+  if (connection.state === 'waiting' && !waiting.told) {
+    waiting.told = true
+    printer.notice(`${connection.error.message}; trying again from ${connection.after} until it is back`)
+  } else if (connection.state === 'open' && waiting.told) {
+    waiting.told = false
+    printer.notice('connected again')
+  }
+}
+
+/** Whoever was already at the end sees no event of it: the run itself says how it ended. */
+async function endedAs(runs: Runs, run: string, { end }: Printer): Promise<ExitCode> {
+  if (end) return exitCodeOf(end.type === 'complete' ? 'completed' : end.type === 'cancelled' ? 'cancelled' : 'failed')
+  const { status } = await runs.get(run)
+  note(`the run ended before: ${status}`)
+  return exitCodeOf(status)
+}
+
+/** How long the server may be away; the time in which it is there does not count. */
+function createPatience(maxMs: number | undefined, lost: () => void) {
+  let timer: NodeJS.Timeout | undefined
+  return {
+    waiting: { told: false },
+    start() {
+      if (maxMs !== undefined) timer ??= setTimeout(lost, maxMs)
+    },
+    stop() {
+      clearTimeout(timer)
+      timer = undefined
+    },
+  }
+}
+
+function typesOf(types: string | undefined): ReadonlySet<string> | undefined {
+  if (types === undefined) return undefined
+  const names = types.split(',').map(name => name.trim())
+  if (names.includes(''))
+    throw new RuncastError('invalid_request', `--types: ${JSON.stringify(types)} has an empty name`)
+  return new Set(names)
+}

@@ -1,0 +1,18 @@
+// `runcast validate`: every problem of a configuration at once, with line, value and fix. What is legal but not in this
+// version yet is said too: `run` would refuse it.
+import { loadConfig } from '../config/load.ts'
+import { showProblem } from '../config/problem.ts'
+import { unsupported } from '../config/unsupported.ts'
+import { coloursOf, counted, note, say } from './terminal.ts'
+
+export async function validate(path = '.'): Promise<void> {
+  const config = await loadConfig({ path, env: process.env })
+  const { green, yellow } = coloursOf(process.stdout)
+  say(
+    `${green('valid:')} ${config.file} (${counted(config.agents.length, 'agent')}, backend ${config.streaming.backend})`,
+  )
+  const later = unsupported(config)
+  if (later.length === 0) return
+  note(yellow(`\`runcast run\` will refuse ${later.length === 1 ? 'this' : 'these'}:`))
+  for (const problem of later) note(`  ${showProblem(problem)}`)
+}
