@@ -25,9 +25,8 @@ export interface Head {
   readonly thread_id?: string
   readonly user_id?: string
   readonly input: Json
-  /** Hash of the input, so that a repeated idempotency key can be told from a different request. */
+  /** Hash of idempotency key, agent and input: the same again is the same request. */
   readonly input_hash?: string
-  readonly idempotency_key?: string
   readonly labels?: Record<string, string>
   /** Events of earlier runs of the thread: `thread_base + sequence` numbers a whole thread densely. */
   readonly thread_base?: number
@@ -111,7 +110,7 @@ export type RunEntry =
 export type ConversationEntry =
   | { type: 'created'; title?: string; user_id?: string }
   | { type: 'titled'; title: string; by?: string }
-  | { type: 'appended'; id: string; role: 'user' | 'assistant'; content: Json[]; user_id?: string }
+  | { type: 'appended'; message_id: string; role: 'user' | 'assistant'; content: Json[]; user_id?: string }
   | { type: 'deleted'; by?: string }
 
 /** A tenant's feed points to the thread whose own feed has news that are no run's. */

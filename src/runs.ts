@@ -180,7 +180,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
     const input = await checked(agent.input, raw, 'input', 'invalid_input')
     const run_id = runIdOf(who, opts)
     const key = opts.idempotencyKey
-    const input_hash = key === undefined ? undefined : stateHash([agent.name, raw])
+    const input_hash = key === undefined ? undefined : stateHash([key, agent.name, raw])
     const known = await log.head(run_id)
     if (known) return repeated(known, input_hash)
 
@@ -216,9 +216,8 @@ export function createRuns(options: RunsOptions): LocalRuns {
   /** The run that an idempotency key already has, or a refusal. */
   function repeated(head: Head, input_hash: string | undefined): RunInfo {
     if (input_hash !== undefined && head.input_hash === input_hash) return infoOf(head)
-    const what =
-      input_hash === undefined ? `the run ${head.run_id} exists` : 'this idempotency key was used with another input'
-    throw new RuncastError('conflict', `${what}; choose another`, { details: { run_id: head.run_id } })
+    const message = `the run ${head.run_id} exists, from another request; choose another run_id or idempotency key`
+    throw new RuncastError('conflict', message, { details: { run_id: head.run_id } })
   }
 
   function execute(
