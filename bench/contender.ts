@@ -48,13 +48,14 @@ function answer<T>(child: ChildProcess): Promise<T> {
 /** The other end: answers what {@link contender} asks. `usage` is the same question for every server. */
 export function serveQuestions(port: number, answers: Record<string, (question: never) => unknown>): void {
   let since = process.cpuUsage()
-  process.on('message', async (question: { ask: string }) => {
+  const reply = async (question: { ask: string }): Promise<void> => {
     if (question.ask === 'usage') {
       const { user, system } = process.cpuUsage(since)
       since = process.cpuUsage()
       globalThis.gc?.()
       process.send?.({ cpu: (user + system) / 1e6, rss: process.memoryUsage().rss } satisfies Usage)
     } else process.send?.((await answers[question.ask]?.(question as never)) ?? {})
-  })
+  }
+  process.on('message', (question: { ask: string }) => void reply(question))
   process.send?.({ port })
 }

@@ -23,7 +23,9 @@ export interface Result {
 /** How a chunked body ends; the connection itself is kept alive by some servers. */
 const lastChunk = '\r\n0\r\n\r\n'
 
-process.on('message', async (load: Load) => {
+process.on('message', (load: Load) => void run(load))
+
+async function run(load: Load): Promise<void> {
   let bytes = 0
   let open = 0
   let ended = 0
@@ -61,4 +63,4 @@ process.on('message', async (load: Load) => {
   late.sort((a, b) => a - b)
   const at = (share: number) => late[Math.floor(late.length * share)]
   process.send?.({ bytes, seconds: Number(process.hrtime.bigint() - started) / 1e9, p50: at(0.5), p99: at(0.99) })
-})
+}
