@@ -1,26 +1,24 @@
 // Conversations: threads and their messages, for whoever opens a chat again. A sink that follows each tenant's feed and
 // keeps what runs left behind in SQL. Commands are entries of the thread's feed and come back by the same fold, so there
 // is no second write that could drift. Reading a conversation first catches up with its feed.
-import { plainEntry } from '../batch.ts'
 import { RuncastError } from '../error.ts'
 import type { Json } from '../event.ts'
-import { follow } from '../follow.ts'
 import {
   type ConversationEntry,
   type FeedEntry,
-  type Key,
   type Log,
   type Numbered,
   readLimitEntries,
   tenantFeed,
-  threadFeed,
 } from '../log.ts'
 import type { RunPlace } from '../retention.ts'
 import type { Deps } from '../runs.ts'
+import { createAppend } from './append.ts'
 import { createCatchUp, viewOf } from './catch-up.ts'
 import { blocksOf, type Content, titleCharsMax, titleOf } from './content.ts'
 import type { Conversation as Folded } from './entries.ts'
 import { type Exported, type ExportFormat, exported } from './export.ts'
+import { createFollowers } from './followers.ts'
 import { assistantMessage, type Message, type Role } from './message.ts'
 import { createQueries, listCursor, pageSizeMax, sizeOf } from './queries.ts'
 import { type DatabasePlace, openDatabase } from './tables.ts'
@@ -108,46 +106,15 @@ export interface ConversationsOptions {
 
 /** A thread's id: as long as the query of a run may name one. */
 const threadCharsMax = 200
-/** Until a fold that failed is tried again: a database that restarts needs seconds. */
-const retryMs = 1_000
-
 export async function createConversations(options: ConversationsOptions): Promise<Conversations> {
   const { log, deps, onError = () => {} } = options
   const database = await openDatabase(options.db)
   const { db } = database
   const queries = createQueries(db)
   const catchUp = createCatchUp(database, log)
-  const stopping = new AbortController()
-  const followed = new Map<string, Promise<void>>()
-
-  /** Follows the tenant's feed from now on. */
-  const attend = (tenant: string): void => {
-    if (followed.has(tenant) || stopping.signal.aborted) return
-    followed.set(tenant, followTenant(tenant))
-  }
-
-  const followTenant = async (tenant: string): Promise<void> => {
-    const { signal } = stopping
-    while (!signal.aborted) {
-      try {
-        // What the fold reads it reads from its own cursor: this is only its bell.
-        await catchUp.tenant(tenant)
-        const after = await tailOf(tenantFeed(tenant))
-        await follow(log, tenantFeed(tenant), { after: Math.max(0, after - 1), signal }, () => catchUp.tenant(tenant))
-      } catch (error) {
-        onError(RuncastError.from(error, 'unavailable'))
-        await deps.sleep(retryMs, signal).catch(() => {})
-      }
-    }
-  }
-
-  const tailOf = async (feed: Key): Promise<number> => {
-    for (let after = 0; ; ) {
-      const { last } = await log.read(feed, after, readLimitEntries)
-      if (last <= after) return after
-      after = last
-    }
-  }
+  const followers = createFollowers({ log, deps, onError, fold: catchUp.tenant })
+  const { attend } = followers
+  const append = createAppend({ log, now: deps.now, onError })
 
   const found = async ({ tenant, thread }: ThreadPlace): Promise<Folded> => {
     attend(tenant)
@@ -163,34 +130,12 @@ export async function createConversations(options: ConversationsOptions): Promis
     check: (conversation: Folded) => void,
   ): Promise<Folded> => {
     attend(tenant)
-    for (;;) {
+    for (let done = false; !done; ) {
       const conversation = await catchUp.thread(tenant, thread)
       check(conversation)
-      try {
-        await log.append(threadFeed(tenant, thread), conversation.cursor, [plainEntry(entry, deps.now())])
-        break
-      } catch (error) {
-        if (RuncastError.from(error).code !== 'conflict') throw error
-      }
+      done = await append({ tenant, thread }, conversation.cursor, entry)
     }
-    // Done is what stands in the thread's feed; a lost pointer is mended when somebody next reads the thread.
-    await point(tenant, thread).catch(error => onError(RuncastError.from(error)))
     return catchUp.thread(tenant, thread)
-  }
-
-  const point = async (tenant: string, thread: string): Promise<void> => {
-    const feed = tenantFeed(tenant)
-    const pointer: FeedEntry = { type: 'thread', thread_id: thread }
-    for (let after = 0; ; ) {
-      try {
-        await log.append(feed, after, [plainEntry(pointer, deps.now())])
-        return
-      } catch (error) {
-        const { code, details } = RuncastError.from(error)
-        if (code !== 'conflict' || typeof details['last'] !== 'number' || details['last'] === after) throw error
-        after = details['last']
-      }
-    }
   }
 
   const partialOf = async (place: ThreadPlace, conversation: Folded): Promise<Message | undefined> => {
@@ -263,7 +208,7 @@ export async function createConversations(options: ConversationsOptions): Promis
         place,
         {
           type: 'appended',
-          id,
+          message_id: id,
           role,
           content: blocks as unknown as Json[],
           ...(user !== undefined && { user_id: user }),
@@ -320,12 +265,11 @@ export async function createConversations(options: ConversationsOptions): Promis
     },
 
     async [Symbol.asyncDispose]() {
-      stopping.abort()
-      await Promise.all(followed.values())
+      await followers.stop()
       await db.destroy()
     },
   }
-  return conversations
+  return guarded(conversations)
 
   /** Those that the store has, and those that only the log has: rows may have been lost. */
   async function threadsOf(tenant: string): Promise<Set<string>> {
@@ -344,6 +288,30 @@ export async function createConversations(options: ConversationsOptions): Promis
   async function threadOf(tenant: string, { run_id }: { run_id: string }): Promise<string | undefined> {
     const head = await log.head(run_id)
     return head?.tenant === tenant ? head.thread_id : undefined
+  }
+}
+
+/** What the database throws is told as `unavailable`: the same call may succeed later. */
+function guarded(conversations: Conversations): Conversations {
+  const guard =
+    <A, R>(method: (argument: A) => Promise<R>) =>
+    (argument: A) =>
+      method(argument).catch((error: unknown) => {
+        throw RuncastError.from(error, 'unavailable')
+      })
+  return {
+    list: guard(conversations.list),
+    get: guard(conversations.get),
+    create: guard(conversations.create),
+    rename: guard(conversations.rename),
+    delete: guard(conversations.delete),
+    append: guard(conversations.append),
+    messages: guard(conversations.messages),
+    partial: guard(conversations.partial),
+    export: guard(conversations.export),
+    rebuild: guard(conversations.rebuild),
+    holds: guard(conversations.holds),
+    [Symbol.asyncDispose]: conversations[Symbol.asyncDispose],
   }
 }
 

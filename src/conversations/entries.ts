@@ -124,7 +124,7 @@ function said(at: Conversation, place: number, time: number, message: Message): 
 }
 
 function appendedMessage(thread: string, entry: Numbered<Extract<ConversationEntry, { type: 'appended' }>>): Message {
-  const { id, role, content, user_id, timestamp } = entry
+  const { message_id: id, role, content, user_id, timestamp } = entry
   return {
     id,
     conversation_id: thread,

@@ -113,8 +113,9 @@ async function postgresDialect(url: string): Promise<Dialect> {
     throw new RuncastError('unavailable', 'conversations in Postgres need the package "pg": npm install pg', { cause })
   })
   const pool = new pg.Pool({ connectionString: url })
-  // The server may cut a connection that nobody uses: the next query opens another.
+  // The server may cut a connection, used or not: its query fails, the next one opens another, and the process goes on.
   pool.on('error', () => {})
+  pool.on('connect', client => client.on('error', () => {}))
   return new PostgresDialect({ pool: pool as unknown as PostgresPool })
 }
 
