@@ -1,0 +1,242 @@
+// A topic of DashStream messages as the events of runs. Messages of ours say run and sequence and give back exactly the
+// events they were made from; those of others become runs of their thread, from GRAPH_START (or the first one seen) to
+// GRAPH_END or GRAPH_ERROR, numbered here. It must never number over a hole: what is missing is a gap, and stays one.
+import { createHash } from 'node:crypto'
+import { type Event, eventId, isTerminal } from '../event.ts'
+import type { DashStreamMessage, Header } from '../gen/dashstream/v1/dashstream_pb.ts'
+import { type DecodeOptions, decodeDashStream } from './dashstream-codec.ts'
+import { readForeign } from './dashstream-foreign.ts'
+import { hex, isoOf, type LooseBody } from './dashstream-names.ts'
+import { createOrder, type Ordered } from './dashstream-order.ts'
+import { readOwn, type Single } from './dashstream-read.ts'
+import type { Decoded, Decoder, Problem, RunBatch } from './format.ts'
+import { undecodable } from './protobuf-check.ts'
+
+export interface DashDecoderOptions extends DecodeOptions {
+  /** The topic is read from its first message on: what is missing in front of a thread's first number is a gap as well. */
+  readonly fromBeginning?: boolean
+  /** Bounds, for tests and small machines. Defaults in dashstream-order.ts. */
+  readonly lanesMax?: number
+  readonly seenMax?: number
+}
+
+export interface DashDecoder extends Decoder {
+  /** Takes a message that is decoded already. */
+  take(message: DashStreamMessage): Decoded
+}
+
+/** A message on its way: read already, so that what cannot be read is refused before anything changed. */
+interface Item {
+  readonly header: Header
+  /** Ours: the event. */
+  readonly event?: Event
+  /** A stranger's: what it says. */
+  readonly body?: LooseBody
+}
+
+/** A batch that still grows. */
+interface Draft extends RunBatch {
+  last: number
+  state: RunBatch['state']
+  readonly events: Event[]
+}
+
+/** The run that a thread of a stranger is in. */
+interface OpenRun {
+  readonly run_id: string
+  /** Number of the last event; holes count. */
+  last: number
+  /** The last event that anyone was given: what a gap was requested after. */
+  told: number
+  version: number
+  /** Names of the graphs within the graph that are open. */
+  readonly graphs: string[]
+  ended: boolean
+}
+
+export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder {
+  const threads = new Map<string, OpenRun>()
+  /** The last sequence of each run of ours, and whether it was the end. */
+  const runs = new Map<string, { last: number; ended: boolean }>()
+  let batches: Draft[] = []
+  let problems: Problem[] = []
+
+  const order = createOrder<Item>({
+    release: ordered => deliver(ordered),
+    forget: lane => {
+      threads.delete(lane)
+      runs.delete(lane)
+    },
+    ...(options.fromBeginning === undefined ? {} : { fromBeginning: options.fromBeginning }),
+    ...(options.lanesMax === undefined ? {} : { lanesMax: options.lanesMax }),
+    ...(options.seenMax === undefined ? {} : { seenMax: options.seenMax }),
+  })
+
+  const deliver = ({ lane, arrival, missing }: Ordered<Item>) => {
+    const { item } = arrival
+    if (missing > 0n) report('gap', item.header, { missing })
+    if (item.event !== undefined) ownEvent(lane, item.header, item.event)
+    else if (item.body !== undefined) strangersEvent(lane, item.header, item.body, missing)
+  }
+
+  const ownEvent = (lane: string, header: Header, event: Event) => {
+    const run = runs.get(lane) ?? { last: 0, ended: false }
+    if (run.ended) return report('after_end', header)
+    hand(header, event, run.last)
+    runs.set(lane, { last: event.sequence, ended: isTerminal(event.type) })
+  }
+
+  const strangersEvent = (lane: string, header: Header, body: LooseBody, missing: bigint) => {
+    const before = threads.get(lane)
+    let run = before?.ended === false ? before : undefined
+    let told = body
+    if (run !== undefined) run.last += Number(missing < holeMax ? missing : holeMax)
+    if (run !== undefined && body.type === 'started') {
+      if (header.parentId.length > 0) {
+        const node_name = String(body['agent_name'])
+        run.graphs.push(node_name)
+        told = { type: 'step', node_name, phase: 'start' }
+      } else {
+        // Its producer went on without saying how it ended.
+        emit(header, run, { type: 'error', error: 'the thread went on with another run', code: 'interrupted' })
+        run = undefined
+      }
+    } else if (run !== undefined && isTerminal(body.type)) {
+      const node_name = run.graphs.pop()
+      if (node_name !== undefined) told = { type: 'step', node_name, phase: body.type === 'error' ? 'error' : 'end' }
+    }
+    if (run === undefined) {
+      if (before !== undefined && epilogue.has(body.type)) return report('after_end', header)
+      run = { run_id: strangersRun(header), last: 0, told: 0, version: 0, graphs: [], ended: false }
+      threads.set(lane, run)
+    }
+    emit(header, run, told)
+  }
+
+  const emit = (header: Header, run: OpenRun, body: LooseBody) => {
+    const { type, ...fields } = body
+    const sequence = ++run.last
+    const version = type === 'state' ? { version: run.version + 1, base_version: run.version++ } : {}
+    const { run_id } = run
+    const timestamp = isoOf(header.timestampUs)
+    const event = { id: eventId(run_id, sequence), type, run_id, sequence, timestamp, ...version, ...fields }
+    hand(header, event as unknown as Event, run.told)
+    run.told = sequence
+    run.ended = isTerminal(type)
+  }
+
+  /** Adds an event to the last batch where it follows on, else begins one; `before` is the last one of its run. */
+  const hand = (header: Header, event: Event, before: number) => {
+    const { run_id, sequence } = event
+    const { tenantId: tenant, threadId: thread } = header
+    const state = isTerminal(event.type) ? 'sealed' : 'open'
+    const last = batches.at(-1)
+    const hole = sequence !== before + 1
+    if (!hole && last?.run_id === run_id && last.tenant === tenant && last.last === before) {
+      last.events.push(event)
+      last.last = sequence
+      last.state = state
+      return
+    }
+    const gap = hole ? { gap: { requested: before, oldest: sequence } } : {}
+    batches.push({ run_id, tenant, thread, after: sequence - 1, last: sequence, events: [event], state, ...gap })
+  }
+
+  const report = (kind: Problem['kind'], header: Header, more: Partial<Problem> = {}) => {
+    const { tenantId: tenant, threadId: thread, runId, sequence, runSequence, messageId } = header
+    const position = runId === '' ? sequence : runSequence
+    const run = runId === '' ? {} : { run_id: runId }
+    problems.push({ kind, tenant, thread, ...run, position, message_id: hex(messageId), ...more })
+  }
+
+  const arrive = (item: Item) => {
+    const { header, event, body } = item
+    const id = hex(header.messageId)
+    const lane = laneOf(header)
+    const position = event === undefined ? header.sequence : header.runSequence
+    // Number 0 is no position (H22): it goes on at once, and moves no cursor.
+    if (position === 0n) {
+      if (order.known(`${lane} ${id}`)) return report('duplicate', header)
+      return unsequenced(lane, item)
+    }
+    const out: Ordered<Item>[] = []
+    const restart = body?.type === 'started'
+    const verdict = order.arrive(lane, { position, id: `${lane} ${id}`, item, restart }, out)
+    if (verdict !== 'taken') report(verdict, header)
+    for (const ordered of out) deliver(ordered)
+  }
+
+  const unsequenced = (lane: string, { header, body }: Item) => {
+    if (body === undefined) return
+    if (body.type !== 'state') return strangersEvent(lane, header, body, 0n)
+    // A change whose place is unknown is not applied, and its hole makes the state uncertain until a snapshot (H36).
+    report('unsequenced', header)
+    const run = threads.get(lane)
+    if (run !== undefined && !run.ended) run.last++
+  }
+
+  const told = (): Decoded => {
+    const decoded = { batches, problems }
+    batches = []
+    problems = []
+    return decoded
+  }
+
+  const take = (message: DashStreamMessage): Decoded => {
+    for (const item of itemsOf(message)) arrive(item)
+    return told()
+  }
+
+  return {
+    get waiting() {
+      return order.waiting
+    },
+    take,
+    push: payload => take(decodeDashStream(payload, options)),
+    flush() {
+      const out: Ordered<Item>[] = []
+      order.flush(out)
+      for (const ordered of out) deliver(ordered)
+      return told()
+    },
+  }
+}
+
+/** What may follow the end of a stranger's run and still be about it: no run of its own. */
+const epilogue: ReadonlySet<string> = new Set(['state', 'checkpoint', 'metrics', 'warning', 'custom'])
+
+/** Above it a hole says only that the numbers are useless; a run's own numbers must stay safe integers. */
+const holeMax = 1_000_000_000n
+
+/** Reads all of a message before any of it counts. Messages made from an event that has its own are left out. */
+function itemsOf({ message }: DashStreamMessage): Item[] {
+  if (message.case === undefined) throw undecodable('schema_error', 'the message is of no kind that we know')
+  if (message.case === 'eventBatch') {
+    // The batch's own header has number 0 and says nothing that its events do not.
+    return message.value.events.flatMap(value => itemOf({ case: 'event', value }, value.header))
+  }
+  return itemOf(message, message.value.header)
+}
+
+function itemOf(message: Single, header: Header | undefined): Item[] {
+  if (header === undefined) throw undecodable('schema_error', 'the message has no header')
+  if (header.runId === '') return [{ header, body: readForeign(message, header) }]
+  return header.runSequence === 0n ? [] : [{ header, event: readOwn(message, header) }]
+}
+
+/** Runs of ours are in order by themselves; a stranger's thread is one sequence. Never across tenants. */
+function laneOf({ tenantId, threadId, runId }: Header): string {
+  // Neighbours are mostly of one lane.
+  if (tenantId === latest.tenantId && threadId === latest.threadId && runId === latest.runId) return latest.lane
+  const lane = JSON.stringify(runId === '' ? [tenantId, 'thread', threadId] : [tenantId, 'run', runId])
+  latest = { tenantId, threadId, runId, lane }
+  return lane
+}
+
+let latest = { tenantId: '', threadId: '', runId: '', lane: '' }
+
+/** The same topic read again gives the same ids; a thread that begins anew at 1 gives another. */
+function strangersRun({ tenantId, threadId, sequence, messageId }: Header): string {
+  const of = JSON.stringify([tenantId, threadId, String(sequence), hex(messageId)])
+  return `x-${createHash('sha256').update(of).digest('hex').slice(0, 32)}`
+}
