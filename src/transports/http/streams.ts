@@ -142,7 +142,17 @@ export function createStreams(options: StreamsOptions): Streams {
       const pipe = openPipe(reply.raw, 200, headers)
       if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
       clock = deps.now()
-      stream = { work, pipe, leaving, lastSentAt: clock, lastEventAt: clock, cursor: 0, idSent: 0, cancelTold: false, commented: false }
+      stream = {
+        work,
+        pipe,
+        leaving,
+        lastSentAt: clock,
+        lastEventAt: clock,
+        cursor: 0,
+        idSent: 0,
+        cancelTold: false,
+        commented: false,
+      }
       streams.add(stream)
       void sweep()
     }
