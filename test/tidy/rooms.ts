@@ -57,5 +57,5 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
     files: 'run-info follow view-at retention mask-json redact output-limit exit feeds owner deps runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
-  { folders: ['src/'], files: 'load-agents server http index' },
+  { folders: ['src/'], files: 'load-agents web server http index' },
 ]
