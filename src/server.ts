@@ -5,6 +5,8 @@ import type { AddressInfo } from 'node:net'
 import type { Agent } from './agent/define.ts'
 import { memory } from './backends/memory.ts'
 import type { Config } from './config/config.ts'
+import type { Conversations } from './conversations/conversations.ts'
+import { conversationRoutes } from './conversations/routes.ts'
 import { realDeps } from './deps.ts'
 import { RuncastError } from './error.ts'
 import type { Log } from './log.ts'
@@ -13,6 +15,7 @@ import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.
 import { type App, type AppOptions, createApp } from './transports/http/app.ts'
 import { apiKeys, keysFrom } from './transports/http/auth.ts'
 import { createMetrics } from './transports/http/metrics.ts'
+import { webRoutes } from './web.ts'
 
 export interface ServeOptions
   extends Partial<Omit<AppOptions, 'runs' | 'deps'>>,
@@ -25,6 +28,10 @@ export interface ServeOptions
   readonly host?: string
   /** Default 8080; 0 = any free one. */
   readonly port?: number
+  /** Served under /conversations, over the same log. The server disposes of it. */
+  readonly conversations?: Conversations | undefined
+  /** Serves the page at `/`. */
+  readonly web?: boolean | undefined
   /** How long running runs may finish when the server stops. Default 10 s. */
   readonly shutdownGraceMs?: number
   readonly warn?: (message: string) => void
@@ -47,22 +54,34 @@ function packageJson(): string {
   return import.meta.url.includes('/dist/') ? '../../package.json' : '../package.json'
 }
 
-/** Starts a server for agents. */
-export async function serve(options: ServeOptions): Promise<Served> {
-  const { agents, log = memory(), deps = realDeps, host = '127.0.0.1', port = 8080, shutdownGraceMs = 10_000 } = options
+/** What stands behind a server's routes. */
+export interface Composed {
+  readonly log: Log
+  readonly runs: LocalRuns
+  readonly appOptions: AppOptions
+}
+
+/** Puts log, runs and the options of the routes together, and repairs what a dead process left. */
+export async function compose(options: ServeOptions): Promise<Composed> {
+  const { agents, log = memory(), deps = realDeps, metrics = createMetrics() } = options
   if (agents.length === 0) throw new RuncastError('invalid_request', 'a server needs at least one agent')
-  const metrics = options.metrics ?? createMetrics()
   const observer = { started: metrics.runStarted, ended: metrics.runEnded }
   const runs = createRuns({ ...options, log, agents, deps, observer })
   await runs.recover()
-  const app = await createApp({
-    ...options,
-    runs,
-    deps,
-    metrics,
-    version: options.version ?? version,
-    direct: { ...directOf(options), observer, ...options.direct },
-  })
+  const direct = { ...directOf(options), observer, ...options.direct }
+  return { log, runs, appOptions: { ...options, runs, deps, metrics, direct, version: options.version ?? version } }
+}
+
+/** Starts a server for agents. */
+export async function serve(options: ServeOptions): Promise<Served> {
+  const { deps = realDeps, host = '127.0.0.1', port = 8080, shutdownGraceMs = 10_000 } = options
+  const { log, runs, appOptions } = await compose(options)
+  const app = await createApp(appOptions)
+  const { conversations } = options
+  if (conversations) {
+    await app.fastify.register(conversationRoutes(conversations, { principalOf: request => request.principal }))
+  }
+  if (options.web) await app.fastify.register(webRoutes())
   await app.fastify.listen({ host, port })
   warnIfOpen(host, options)
 
@@ -76,6 +95,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     await Promise.race([closed, deps.sleep(closeMs).then(() => app.fastify.server.closeAllConnections())])
     app.streams.stop()
     await app.fastify.close()
+    await conversations?.[Symbol.asyncDispose]()
     await log[Symbol.asyncDispose]()
   }
   const served: Served = {

@@ -1,0 +1,13 @@
+// Runcast inside a bare node:http server: its API under every path that is not the server's own.
+import { createServer } from 'node:http'
+import { api, nodeHandler } from '../../src/http.ts'
+import { greet } from './agent.ts'
+
+export async function start() {
+  const app = await api({ agents: [greet] })
+  const handler = nodeHandler(app)
+  return createServer((request, response) => {
+    if (request.url === '/') response.end('my own page')
+    else handler(request, response)
+  })
+}
