@@ -1,0 +1,318 @@
+// Bad input: whatever a request says wrongly, it gets a clear typed error that names what is wrong, and the server
+// serves the next request. One row per mistake; the rows of configurations are in config-errors.test.ts.
+import assert from 'node:assert/strict'
+import { connect } from 'node:net'
+import { after, before, test } from 'node:test'
+import { z } from 'zod'
+import { defineAgent } from '../src/agent/define.ts'
+import { type Served, serve } from '../src/server.ts'
+import { apiKeys } from '../src/transports/http/auth.ts'
+
+const strict = defineAgent(
+  {
+    name: 'strict',
+    input: z.strictObject({
+      text: z.string().max(100),
+      times: z.number().int().min(1).max(5).optional(),
+      tags: z.array(z.string()).optional(),
+      nested: z.strictObject({ deep: z.boolean() }).optional(),
+    }),
+  },
+  async ({ text }) => text,
+)
+const fromJsonSchema = defineAgent(
+  {
+    name: 'json-schema',
+    input: {
+      type: 'object',
+      required: ['n'],
+      properties: { n: { type: 'integer', maximum: 3 } },
+      additionalProperties: false,
+    },
+  },
+  async (input: { n: number }) => input.n,
+)
+
+let served: Served
+let guarded: Served
+before(async () => {
+  served = await serve({ agents: [strict, fromJsonSchema], port: 0, bodyBytesMax: 10_000 })
+  const authenticate = apiKeys({ keys: new Map([['ci', 'right']]), header: 'x-api-key', allowBearer: true })
+  guarded = await serve({ agents: [strict], port: 0, authenticate })
+  const answer = await post('/runs?run_id=done', { text: 'hello' })
+  assert.equal(answer.status, 202)
+  await (await fetch(`${served.url}/runs/done/events`)).text()
+})
+after(async () => {
+  await served.stop(0)
+  await guarded.stop(0)
+})
+
+const json = { 'content-type': 'application/json' }
+
+function post(path: string, body: unknown, headers: Record<string, string> = {}): Promise<Response> {
+  const text = typeof body === 'string' ? body : JSON.stringify(body)
+  return fetch(served.url + path, { method: 'POST', headers: { ...json, ...headers }, body: text })
+}
+
+interface Row {
+  readonly title: string
+  readonly send: () => Promise<Response>
+  readonly status: number
+  readonly code: string
+  /** What the message must name. */
+  readonly names: RegExp
+}
+
+const ok = { text: 'x' }
+const get =
+  (path: string, headers: Record<string, string> = {}) =>
+  () =>
+    fetch(served.url + path, { headers })
+const row = (title: string, status: number, code: string, names: RegExp, send: () => Promise<Response>): Row => ({
+  title,
+  status,
+  code,
+  names,
+  send,
+})
+
+const entryPoints = ['/invoke', '/invoke/stream', '/runs']
+const badInputs: readonly [string, unknown, RegExp][] = [
+  ['a missing field', {}, /text/],
+  ['a field of another type', { text: 1 }, /text/],
+  ['a text that is too long', { text: 'x'.repeat(101) }, /text/],
+  ['a number below its range', { ...ok, times: 0 }, /times/],
+  ['a number above its range', { ...ok, times: 6 }, /times/],
+  ['a fraction for an integer', { ...ok, times: 1.5 }, /times/],
+  ['an unknown field', { ...ok, tetx: 1 }, /tetx/],
+  ['a wrong element of a list', { ...ok, tags: ['a', 1] }, /tags\.1/],
+  ['a wrong field inside a field', { ...ok, nested: { deep: 'yes' } }, /nested\.deep/],
+  ['a list for an object', [], /object/],
+  ['null', null, /object/],
+  ['a string', '"text"', /object/],
+  ['a number', 7, /object/],
+]
+const badBodies: readonly [string, string, RegExp][] = [
+  ['half an object', '{"text":', /JSON/],
+  ['single quotes', "{'text':'x'}", /JSON/],
+  ['a trailing comma', '{"text":"x",}', /JSON/],
+  ['two objects', '{"text":"x"}{}', /JSON/],
+  ['an SSE frame', 'data: {"text":"x"}\n\n', /JSON/],
+  ['NaN', '{"text":NaN}', /JSON/],
+  ['a bare word', 'hello', /JSON/],
+]
+const badStarts: readonly [string, string, number, string, RegExp][] = [
+  ['a run id that begins with _', '?run_id=_x', 400, 'invalid_run_id', /_x/],
+  ['a run id of 129 characters', `?run_id=${'a'.repeat(129)}`, 400, 'invalid_run_id', /128/],
+  ['a run id with a space', '?run_id=a%20b', 400, 'invalid_run_id', /a b/],
+  ['a run id with a slash', '?run_id=..%2Fetc', 400, 'invalid_run_id', /etc/],
+  ['a run id with a newline', '?run_id=a%0Ab', 400, 'invalid_run_id', /\\n/],
+  ['an empty run id', '?run_id=', 400, 'invalid_run_id', /1 to 128/],
+  ['a run id that exists', '?run_id=done', 409, 'conflict', /done/],
+  ['an agent that is not there', '?agent=nobody', 404, 'not_found', /nobody.*strict/],
+  ['an empty agent', '?agent=', 404, 'not_found', /strict/],
+  ['an empty thread', '?thread_id=', 400, 'invalid_request', /thread_id/],
+  ['a thread name of 201 characters', `?thread_id=${'t'.repeat(201)}`, 400, 'invalid_request', /thread_id/],
+  ['an unknown on_busy', '?on_busy=wait', 400, 'invalid_request', /on_busy.*wait/],
+  ['an unknown parameter', '?threadid=1', 400, 'invalid_request', /threadid.*thread_id/],
+  ['a timeout of 0', '?timeout=0', 400, 'invalid_request', /timeout/],
+  ['a timeout of 3601', '?timeout=3601', 400, 'invalid_request', /timeout/],
+  ['the same parameter twice', '?agent=strict&agent=strict', 400, 'invalid_request', /agent/],
+]
+const badCursors: readonly [string, string, RegExp][] = [
+  ['after=-1', '?after=-1', /after.*-1/],
+  ['after=1.5', '?after=1.5', /after.*1\.5/],
+  ['after=abc', '?after=abc', /after.*abc/],
+  ['after=1e400', '?after=1e400', /after/],
+  ['after beyond safe integers', '?after=9007199254740993', /after/],
+  ['from_sequence=-1', '?from_sequence=-1', /from_sequence/],
+  ['from_sequence=first', '?from_sequence=first', /from_sequence.*first/],
+  ['strict=maybe', '?strict=maybe', /strict.*maybe/],
+  ['timeout=soon', '?timeout=soon', /timeout.*soon/],
+  ['an unknown event type', '?types=tokens', /tokens.*token/],
+  ['an empty types', '?types=', /types/],
+  ['a custom name that is none', '?types=custom:a-b', /custom:a-b/],
+  ['one bad type among good ones', '?types=token,,step', /types/],
+  ['a misspelt parameter', '?form_sequence=3', /form_sequence.*from_sequence/],
+]
+const badEventIds = ['abc', '-1', '1.5', '1e3x', '9007199254740993', ' 7 x', '[object Object]']
+const badLists: readonly [string, string, RegExp][] = [
+  ['an unknown status', '?status=done', /status.*done/],
+  ['a limit of 0', '?limit=0', /limit/],
+  ['a limit of 501', '?limit=501', /limit/],
+  ['a limit that is no number', '?limit=many', /limit.*many/],
+  ['a cursor that is none of ours', '?cursor=abc', /cursor.*abc/],
+  ['a cursor with a bad run id', '?cursor=5.%20', /cursor/],
+  ['an unknown parameter', '?thread=1', /thread.*thread_id/],
+]
+
+const rows: Row[] = [
+  ...entryPoints.flatMap(path => [
+    ...badInputs.map(([title, input, names]) =>
+      row(`${path}: ${title}`, 422, 'invalid_input', names, () => post(path, input)),
+    ),
+    ...badBodies.map(([title, body, names]) =>
+      row(`${path}: ${title} for JSON`, 400, 'invalid_request', names, () => post(path, body)),
+    ),
+    row(`${path}: no body`, 422, 'invalid_input', /object/, () => fetch(served.url + path, { method: 'POST' })),
+    row(`${path}: a body that is too large`, 413, 'too_large', /large/, () => post(path, { text: 'x'.repeat(20_000) })),
+    row(`${path}: a form`, 400, 'invalid_request', /form-urlencoded|Unsupported Media Type/, () =>
+      post(path, 'text=x', { 'content-type': 'application/x-www-form-urlencoded' }),
+    ),
+    row(`${path}: bytes`, 400, 'invalid_request', /octet-stream|Unsupported Media Type/, () =>
+      post(path, 'xx', { 'content-type': 'application/octet-stream' }),
+    ),
+    row(`${path}: text for an object`, 422, 'invalid_input', /object/, () =>
+      post(path, 'hello', { 'content-type': 'text/plain' }),
+    ),
+    row(`${path}: JSON Schema names the field`, 422, 'invalid_input', /n/, () => post(`${path}?agent=json-schema`, {})),
+    row(`${path}: JSON Schema names the bound`, 422, 'invalid_input', /n.*3/, () =>
+      post(`${path}?agent=json-schema`, { n: 4 }),
+    ),
+  ]),
+  ...badStarts.map(([title, query, status, code, names]) =>
+    row(`/runs: ${title}`, status, code, names, () => post(`/runs${query}`, ok)),
+  ),
+  row('/runs: an idempotency key with another input', 409, 'conflict', /key/, async () => {
+    await post('/runs', ok, { 'idempotency-key': 'twice' })
+    return post('/runs', { text: 'other' }, { 'idempotency-key': 'twice' })
+  }),
+  ...badCursors.map(([title, query, names]) =>
+    row(`events: ${title}`, 400, 'invalid_request', names, get(`/runs/done/events${query}`)),
+  ),
+  ...badEventIds.map(id =>
+    row(
+      `events: Last-Event-ID ${id}`,
+      400,
+      'invalid_request',
+      /Last-Event-ID/,
+      get('/runs/done/events', { 'last-event-id': id }),
+    ),
+  ),
+  ...badLists.map(([title, query, names]) =>
+    row(`list: ${title}`, 400, 'invalid_request', names, get(`/runs${query}`)),
+  ),
+  ...['', '/events', '/snapshot'].map(part =>
+    row(`/runs/nobody${part}`, 404, 'not_found', /nobody/, get(`/runs/nobody${part}`)),
+  ),
+  row('a run id that cannot be one', 404, 'not_found', /%|x/, get('/runs/%00x')),
+  row('a run id with dots', 404, 'not_found', /there is no/, get('/runs/..%2f..%2fetc')),
+  row('snapshot at -1', 400, 'invalid_request', /at.*-1/, get('/runs/done/snapshot?at=-1')),
+  row('snapshot at x', 400, 'invalid_request', /at.*x/, get('/runs/done/snapshot?at=x')),
+  row('input without a body', 400, 'invalid_request', /input_id/, () => post('/runs/done/input', {})),
+  row('input with an empty id', 400, 'invalid_request', /input_id/, () =>
+    post('/runs/done/input', { input_id: '', value: 1 }),
+  ),
+  row('input with an unknown field', 400, 'invalid_request', /vaule/, () =>
+    post('/runs/done/input', { input_id: 'a', vaule: 1 }),
+  ),
+  row('input for a run that ended', 409, 'run_ended', /done/, () =>
+    post('/runs/done/input', { input_id: 'a', value: 1 }),
+  ),
+  row('cancel of a run that ended', 409, 'run_ended', /done/, () =>
+    fetch(`${served.url}/runs/done`, { method: 'DELETE' }),
+  ),
+  row('cancel of a run that is not there', 404, 'not_found', /nobody/, () =>
+    fetch(`${served.url}/runs/nobody/cancel`, { method: 'POST' }),
+  ),
+  row('a path that is not there', 404, 'not_found', /GET \/run;/, get('/run')),
+  row('a method that is not there', 404, 'not_found', /PUT/, () => fetch(`${served.url}/runs`, { method: 'PUT' })),
+  row('a thread feed with a bad cursor', 400, 'invalid_request', /after/, get('/threads/t/events?after=x')),
+  row('no API key', 401, 'unauthenticated', /x-api-key/, () => fetch(`${guarded.url}/runs`)),
+  row('a wrong API key', 401, 'unauthenticated', /not known/, () =>
+    fetch(`${guarded.url}/runs`, { headers: { 'x-api-key': 'wrong' } }),
+  ),
+  row('an empty API key', 401, 'unauthenticated', /x-api-key/, () =>
+    fetch(`${guarded.url}/runs`, { headers: { 'x-api-key': '' } }),
+  ),
+  row('a wrong bearer', 401, 'unauthenticated', /not known/, () =>
+    fetch(`${guarded.url}/runs`, { headers: { authorization: 'Bearer wrong' } }),
+  ),
+  row('another scheme', 401, 'unauthenticated', /x-api-key/, () =>
+    fetch(`${guarded.url}/runs`, { headers: { authorization: 'Basic cmlnaHQ=' } }),
+  ),
+  row('a stream without a key', 401, 'unauthenticated', /x-api-key/, () => fetch(`${guarded.url}/runs/x/events`)),
+]
+
+for (const { title, send, status, code, names } of rows) {
+  test(`DK6 H116 ${title} is refused with ${code}, and the next request is served`, async () => {
+    const answer = await send()
+    const text = await answer.text()
+    assert.equal(answer.status, status, text)
+    const body = JSON.parse(text) as { success: boolean; error: string; code: string; details: object }
+    assert.deepEqual(Object.keys(body), ['success', 'error', 'code', 'details'])
+    assert.equal(body.success, false)
+    assert.equal(body.code, code, text)
+    assert.match(body.error, names)
+    assert.doesNotMatch(text, /\.ts:|node_modules/, 'no stack')
+    assert.equal((await fetch(`${served.url}/health`)).status, 200)
+  })
+}
+
+/** Requests that fetch cannot make. */
+const frames: readonly [string, string, RegExp][] = [
+  ['no HTTP at all', 'hello\r\n\r\n', /^HTTP\/1\.1 400/],
+  ['a method with a space', 'GE T / HTTP/1.1\r\nhost: x\r\n\r\n', /^HTTP\/1\.1 400/],
+  ['a header without a colon', 'GET / HTTP/1.1\r\nhost x\r\n\r\n', /^HTTP\/1\.1 400/],
+  [
+    'two content lengths',
+    'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}',
+    /^HTTP\/1\.1 400/,
+  ],
+  ['a negative content length', 'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-length: -2\r\n\r\n{}', /^HTTP\/1\.1 400/],
+  [
+    'a bad chunk size',
+    'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n',
+    /^HTTP\/1\.1 400/,
+  ],
+  [
+    'a bad percent encoding',
+    'GET /runs/%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
+    /^HTTP\/1\.1 400[\s\S]*invalid_request/,
+  ],
+  ['headers of 100 kB', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(100_000)}\r\n\r\n`, /^HTTP\/1\.1 431/],
+]
+
+for (const [title, bytes, expected] of frames) {
+  test(`H116 ${title} is refused, and the next request is served`, async () => {
+    const { hostname, port } = new URL(served.url)
+    const socket = connect({ host: hostname, port: Number(port) })
+    let text = ''
+    socket.on('data', chunk => (text += chunk.toString('latin1')))
+    socket.on('error', () => {})
+    socket.write(bytes)
+    await new Promise(resolve => socket.once('close', resolve))
+    assert.match(text, expected)
+    assert.equal((await fetch(`${served.url}/health`)).status, 200)
+  })
+}
+
+test('DK76 every endpoint but health, readiness and docs wants the key, streams too; the right one opens them', async () => {
+  const paths = [
+    '/runs',
+    '/runs/x',
+    '/runs/x/events',
+    '/runs/x/snapshot',
+    '/threads/x/events',
+    '/metrics',
+    '/schema',
+    '/info',
+  ]
+  for (const path of paths) {
+    assert.equal((await fetch(guarded.url + path)).status, 401, path)
+    const leaving = new AbortController()
+    for (const headers of [{ 'x-api-key': 'right' }, { authorization: 'Bearer right' }]) {
+      assert.notEqual((await fetch(guarded.url + path, { headers, signal: leaving.signal })).status, 401, path)
+    }
+    leaving.abort()
+  }
+  for (const path of entryPoints) {
+    const send = (headers: Record<string, string>) =>
+      fetch(guarded.url + path, { method: 'POST', headers: { ...json, ...headers }, body: JSON.stringify(ok) })
+    assert.equal((await send({})).status, 401, path)
+    assert.ok((await send({ 'x-api-key': 'right' })).status < 300, path)
+  }
+  for (const path of ['/health', '/ready', '/docs', '/openapi.json'])
+    assert.equal((await fetch(guarded.url + path)).status, 200, path)
+})
