@@ -287,8 +287,11 @@ const sequencesOf = (batches: readonly Batch[]) =>
 const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, index) => first + index)
 const hasCode = (code: string) => (error: unknown) =>
   (error instanceof RuncastError && error.code === code) || assert.fail(`expected ${code}, got ${String(error)}`)
+/** Throws long after anyone's patience, so that what never happens ends the test and not the suite. */
 const until = async (happened: () => boolean) => {
-  while (!happened()) await new Promise(setImmediate)
+  for (const since = Date.now(); !happened(); await new Promise(setImmediate)) {
+    if (Date.now() - since > 10_000) throw new Error('it never happened')
+  }
 }
 /** The body of the scripted answers ends as a cut does. */
 const cut = (response: ServerResponse) => response.write('', () => (response.socket as Socket).destroy())

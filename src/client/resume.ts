@@ -12,6 +12,7 @@ import { type Arrival, createSeam, type SeamOptions } from './seam.ts'
 export interface Attempt {
   /** The last sequence seen. */
   readonly after: number
+  /** Aborts when the connection is of no use any more, at the latest when the attempt is over. */
   readonly signal: AbortSignal
   /** The server accepted; how often it says something at least. */
   opened(heartbeatMs?: number): void

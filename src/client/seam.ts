@@ -84,7 +84,7 @@ export function createSeam({ after, filtered, ends }: SeamOptions): Seam {
           gap = arrival.gap
           break
         case 'cancelling':
-          if (state === 'open') state = 'cancelling'
+          state = 'cancelling'
           break
         case 'leave':
           return { batches: cut(), leave: true }

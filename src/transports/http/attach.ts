@@ -41,31 +41,27 @@ export function attachTo(wire: Wire): Attach {
   }
 }
 
-/** Reads a body to its end or its cut, no faster than the reader takes it. */
+/** Reads a body to its end or its cut, no faster than the reader takes it. The signal closes what is left of it. */
 async function read(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   take: (arrivals: readonly Arrival[]) => Promise<boolean>,
 ): Promise<Lost> {
   const decoder = new TextDecoder()
   const parse = createSseParser()
-  try {
-    for (;;) {
-      let piece: Awaited<ReturnType<typeof reader.read>>
-      try {
-        piece = await reader.read()
-      } catch (cause) {
-        return { error: cutOff(messageOf(cause), cause) }
-      }
-      if (piece.done) return { error: cutOff('the response ended before the run'), clean: true }
-      const arrivals: Arrival[] = []
-      for (const parsed of parse(decoder.decode(piece.value, { stream: true }))) {
-        const arrival = arrivalOf(parsed)
-        if (arrival) arrivals.push(arrival)
-      }
-      if (!(await take(arrivals))) return { error: cutOff('the reader left') }
+  for (;;) {
+    let piece: Awaited<ReturnType<typeof reader.read>>
+    try {
+      piece = await reader.read()
+    } catch (cause) {
+      return { error: cutOff(messageOf(cause), cause) }
     }
-  } finally {
-    reader.cancel().catch(() => {}) // closes the connection; when it is gone already there is nothing to close
+    if (piece.done) return { error: cutOff('the response ended before the run'), clean: true }
+    const arrivals: Arrival[] = []
+    for (const parsed of parse(decoder.decode(piece.value, { stream: true }))) {
+      const arrival = arrivalOf(parsed)
+      if (arrival) arrivals.push(arrival)
+    }
+    if (!(await take(arrivals))) return { error: cutOff('the reader left') }
   }
 }
 
