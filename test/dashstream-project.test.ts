@@ -1,34 +1,20 @@
 // Runs as DashStream messages and back: exactly, with the numbers of their thread, and for topics that others write as far
 // as they say so. What the format suite judges for every format is not repeated here.
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import { test } from 'node:test'
-import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import type { Body, Event } from '../src/event.ts'
-import { chat, chatEncoder, chatTopics } from '../src/formats/chat.ts'
-import { decodeChatEvent, encodeChatEvent, timestampFromIso } from '../src/formats/chat-codec.ts'
-import { chatDecoder } from '../src/formats/chat-decoder.ts'
 import { dashstreamDecoder, dashstreamEncoder } from '../src/formats/dashstream.ts'
 import { type DashStreamInput, decodeDashStream, encodeDashStream } from '../src/formats/dashstream-codec.ts'
 import { unframe } from '../src/formats/dashstream-frame.ts'
 import { lanesMax, reorderWindow } from '../src/formats/dashstream-order.ts'
-import {
-  decodeVector,
-  embedding,
-  embeddingBytes,
-  embeddingData,
-  embeddingEncodings,
-  encodeVector,
-} from '../src/formats/embedding.ts'
 import { type Decoded, type Decoder, type Message, runsOf } from '../src/formats/format.ts'
 import { canonicalJson } from '../src/state/canonical.ts'
 import { emptyView, fold } from '../src/state/fold.ts'
 import { stateHash } from '../src/state/hash.ts'
 import { arbitraryRun, eventsOf } from './arbitrary-events.ts'
+import { protocReader } from './protoc-reader.ts'
 import { everything } from './suites/format.suite.ts'
 
 const identity = { run: 'r1', tenant: 'acme', thread: 't1', threadBase: 100 }
@@ -576,258 +562,12 @@ test('nothing of a message counts when any of it cannot be read', () => {
   assert.equal(eventsIn(decoder.push(encode({ case: 'event', value: good }))).length, 1)
 })
 
-// Embeddings.
-
-test('DF36 a vector in each of the four encodings is as near as its encoding promises', () => {
-  const vectors = fc.array(fc.double({ min: -1000, max: 1000, noNaN: true }), { minLength: 1, maxLength: 64 })
-  fc.assert(
-    fc.property(vectors, values => {
-      const largest = Math.max(...values.map(Math.abs))
-      const bound = {
-        float32: (v: number) => Math.abs(v) * 2 ** -24 + 2 ** -150,
-        float16: (v: number) => Math.max(Math.abs(v) * 2 ** -11, 2 ** -25),
-        int8: () => (largest / 127 / 2) * (1 + 1e-5) + 2 ** -140,
-      }
-      for (const encoding of ['float32', 'float16', 'int8'] as const) {
-        const again = decodeVector(encodeVector(values, encoding), encoding, values.length)
-        for (const [i, value] of values.entries())
-          assert.ok(Math.abs((again[i] ?? 0) - value) <= bound[encoding](value), `${encoding} ${value} ${again[i]}`)
-      }
-      const signs = decodeVector(encodeVector(values, 'binary'), 'binary', values.length)
-      assert.deepEqual(
-        [...signs],
-        values.map(value => (value >= 0 ? 1 : -1)),
-      )
-    }),
-    { numRuns: 300 },
-  )
+test('DF1 protoc reads every message that a run makes', t => {
+  const read = protocReader(t, 'dashstream.v1.DashStreamMessage', 'dashstream/v1/dashstream.proto')
+  if (read === undefined) return
+  const told = dashstreamEncoder(identity)(everything).map(message => read(unframe(message.payload).body))
+  assert.match(told.join(), /event_type: EVENT_TYPE_GRAPH_START[\s\S]*execution_trace \{/)
 })
-
-test('DF36 every float16 is read and written as itself, and what no encoding holds is refused', () => {
-  for (let bits = 0; bits < 0x10000; bits++) {
-    const half = Uint8Array.of(bits & 0xff, bits >> 8)
-    const [value] = decodeVector(half, 'float16', 1)
-    if (Number.isFinite(value)) assert.deepEqual(encodeVector([value as number], 'float16'), half)
-  }
-  for (const bad of [Number.NaN, Infinity, undefined as unknown as number])
-    for (const encoding of embeddingEncodings) assert.throws(() => encodeVector([bad], encoding), /value 0/)
-  assert.throws(() => encodeVector([65_520], 'float16'), /float16/)
-  assert.throws(() => encodeVector([1e39], 'float32'), /float32/)
-  assert.throws(() => decodeVector(new Uint8Array(3), 'float32', 1), /4 bytes, not 3/)
-  assert.deepEqual([...decodeVector(Uint8Array.of(127, 129), 'int8', 2)].map(Math.round), [1, -1])
-})
-
-test('DF36 an embedding travels as the bytes of the Embedding message, and comes back as the same event', () => {
-  const values = [0.1, -0.25, 3]
-  for (const encoding of embeddingEncodings) {
-    const events = eventsOf([{ type: 'custom', name: 'embedding', data: embedding(values, { encoding, model: 'm' }) }])
-    const [message] = dashstreamEncoder(identity)(events)
-    const { attributes } = valueOf(message, 'event')
-    const bytes = attributes['embedding']?.value
-    assert.ok(bytes?.case === 'bytesValue')
-    assert.deepEqual(embeddingData(bytes.value), { ...embedding(values, { encoding, model: 'm' }) })
-    assert.equal(headerOf(message).runcastFields.length, 0)
-    assert.deepEqual(roundTrip(events), events)
-  }
-  for (const data of [
-    { values, model: 'm' },
-    { values: ['x'] },
-    { data: 'not base64!', extra: 1 },
-    null,
-    'text',
-    { encoding: 'x' },
-  ]) {
-    const events = eventsOf([{ type: 'custom', name: 'embedding', data }])
-    assert.deepEqual(roundTrip(events), events)
-  }
-  assert.equal(embeddingBytes({ values: [1, 2] }).exact, false)
-})
-
-// chat.v1.
-
-test('ON1 ON3 ON5 ON8 the flow of the specification comes out in its order, each on its topic', () => {
-  const events = eventsOf([
-    { type: 'started', agent_name: 'a', framework: 'f', scenario: 'chart_generation', user_id: 'u', company_id: 'c' },
-    { type: 'progress', step: 'decompose', progress: 0, message: 'Decomposing query...' },
-    { type: 'progress', step: 'execute', progress: 0.345, message: 'Executing chart_generation...' },
-    { type: 'progress', step: 'query', progress: 1, message: 'Querying database...', metadata: { rows: 3 } },
-    { type: 'text', content: 'Here is your sales chart', position: 'before', language: 'en' },
-    { type: 'chart', chart_id: 'k', chart_type: 'bar', option: { series: [] }, title: 'Sales', data_points: 4 },
-    { type: 'text', content: 'Sales increased in Q4', position: 'after' },
-    {
-      type: 'complete',
-      output: null,
-      latency_seconds: 2.5,
-      metadata: { summary: 'Task completed', result_ids: ['r'] },
-    },
-  ])
-  const messages = chat.encoder({ run: 'r1', thread: 'conv' })(events)
-  assert.deepEqual(
-    messages.map(message => message.topic),
-    ['status', 'status', 'status', 'text', 'chart', 'text', 'complete'],
-  )
-  assert.deepEqual(new Set(messages.map(message => message.key)), new Set(['conv']))
-  assert.ok(messages.every(message => (chatTopics as readonly string[]).includes(message.topic)))
-  const envelopes = messages.map(message => decodeChatEvent(message.payload))
-  for (const { conversationId, taskId, scenario, userId, companyId } of envelopes)
-    assert.deepEqual(
-      [conversationId, taskId, scenario, userId, companyId],
-      ['conv', 'r1', 'chart_generation', 'u', 'c'],
-    )
-  const [, second, , before, chartOf, after, end] = envelopes.map(one => one.event.value as Record<string, unknown>)
-  assert.deepEqual([second?.['progressPercent'], second?.['description']], [35, 'Executing chart_generation...'])
-  assert.deepEqual([before?.['position'], before?.['language'], after?.['position']], [1, 'en', 2])
-  assert.equal(chartOf?.['configJson'], '{"series":[]}')
-  assert.deepEqual(
-    [end?.['type'], end?.['summary'], end?.['executionTimeMs'], end?.['resultIds']],
-    [0, 'Task completed', 2500n, ['r']],
-  )
-  assert.deepEqual(envelopes[0]?.timestamp, timestampFromIso('2026-01-01T00:00:00.010Z'))
-})
-
-test('ON7 ON8 severities, failures and cancels keep their meaning', () => {
-  const kindsOf = (bodies: Body[]) =>
-    chatEncoder({ run: 'r1' })(eventsOf(bodies)).map(message => {
-      const { event } = decodeChatEvent(message.payload)
-      if (event.case === 'error') return `error ${event.value.severity} ${event.value.errorCode}`
-      return event.case === 'completion'
-        ? `completion ${event.value.type} ${event.value.summary} ${JSON.stringify(event.value.metadata)}`
-        : event.case
-    })
-  const warning = (severity?: string) =>
-    ({ type: 'warning', code: 'w', message: 'm', ...(severity && { severity }) }) as Body
-  assert.deepEqual(kindsOf([warning(), warning('debug'), warning('error'), warning('critical')]), [
-    'error 0 w',
-    'error 0 w',
-    'error 1 w',
-    'error 2 w',
-  ])
-  assert.deepEqual(kindsOf([{ type: 'error', error: 'e', code: 'c' }]), ['error 1 c', 'completion 2 e {}'])
-  assert.deepEqual(kindsOf([{ type: 'error', error: 'e', code: 'c', severity: 'critical' }])[0], 'error 2 c')
-  assert.deepEqual(kindsOf([{ type: 'cancelled', reason: 'enough', by: 'u' }]), [
-    'completion 2 enough {"by":"u","status":"cancelled"}',
-  ])
-  const last: Body = { type: 'complete', output: null, latency_seconds: 0, metadata: { conversation_completed: true } }
-  assert.deepEqual(kindsOf([last]), ['completion 1  {}'])
-})
-
-test('ON11 tokens go out as one text when their part ends, reasoning never, and an output that nothing else showed', () => {
-  const textsOf = (bodies: Body[]) =>
-    chatEncoder({ run: 'r1' })(eventsOf(bodies)).flatMap(message => {
-      const { event } = decodeChatEvent(message.payload)
-      return event.case === 'text' ? [event.value.content] : []
-    })
-  const token = (content: string, more: object = {}) => ({ type: 'token', content, ...more }) as Body
-  const done: Body = { type: 'complete', output: 'all of it', latency_seconds: 1 }
-  assert.deepEqual(
-    textsOf([token('a', { channel: 'reasoning' }), token('Hel'), token('lo', { finish_reason: 'stop' }), done]),
-    ['Hello'],
-  )
-  assert.deepEqual(textsOf([token('one'), { type: 'text', content: 'block' }, token('two'), done]), [
-    'one',
-    'block',
-    'two',
-  ])
-  assert.deepEqual(textsOf([done]), ['all of it'])
-  assert.deepEqual(textsOf([token('open')]), [])
-})
-
-test('ON17 envelopes of others are runs per conversation and task, numbered from 1, with what they say of the user', () => {
-  const decoder = chatDecoder({ tenant: 'acme' })
-  const bytes = [
-    envelope(1, 'conv', 'task_1', { case: 'status', value: { step: 's', progressPercent: 40 } }),
-    envelope(2, 'other', 'task_1', { case: 'text', value: { content: 'x', position: 9 } }),
-    envelope(3, 'conv', 'task_1', { case: 'chart', value: { chartType: 'bar', configJson: 'function(){}' } }),
-    envelope(4, 'conv', 'task_1', { case: 'error', value: { severity: 2, errorCode: 'E', message: 'broke' } }),
-    envelope(5, 'conv', 'task_1', { case: 'completion', value: { type: 2, summary: 'failed' } }),
-    envelope(5, 'conv', 'task_1', { case: 'text', value: { content: 'late' } }),
-    envelope(6, 'conv', 'task_1', { case: 'text', value: { content: 'again' } }),
-  ]
-  const { runs, problems } = runsOf(decoder, bytes)
-  assert.deepEqual(
-    runs.map(run => [run.thread, run.events.map(event => event.type)]),
-    [
-      ['conv', ['started', 'progress', 'warning', 'warning', 'error']],
-      ['other', ['started', 'text']],
-      ['conv', ['started', 'text']],
-    ],
-  )
-  assert.deepEqual(
-    problems.map(problem => problem.kind),
-    ['invalid_chart', 'after_end'],
-  )
-  const [start, , refused, , failed] = runs[0]?.events ?? []
-  assert.ok(
-    start?.type === 'started' && start.user_id === 'u' && start.company_id === 'co' && start.thread_id === 'conv',
-  )
-  assert.ok(refused?.type === 'warning' && refused.code === 'invalid_chart')
-  assert.ok(failed?.type === 'error' && failed.code === 'E' && failed.severity === 'critical')
-  assert.equal(new Set(runs.map(run => run.run_id)).size, 3)
-  assert.deepEqual(
-    runs[0]?.events.map(event => event.sequence),
-    [1, 2, 3, 4, 5],
-  )
-})
-
-test('H30 an envelope with a time finer than a millisecond that comes twice is there once', () => {
-  const one = envelope(1, 'c', 't', { case: 'text', value: { content: 'x' } }, 123_456_789)
-  assert.deepEqual(
-    runsOf(chatDecoder(), [one, one]).problems.map(problem => problem.kind),
-    ['duplicate'],
-  )
-  const coarse = envelope(1, 'c', 't', { case: 'text', value: { content: 'x' } }, 123_000_000)
-  assert.equal(runsOf(chatDecoder(), [coarse, coarse]).runs[0]?.events.length, 3)
-})
-
-test('DF1 ON1 protoc reads every message that a run makes, of both protocols', t => {
-  const protoc = onPath('protoc')
-  if (protoc === undefined) {
-    assert.notEqual(process.env['RUNCAST_REQUIRE'], 'all', 'protoc is required: apt-get install -y protobuf-compiler')
-    return t.skip('protoc is not installed: apt-get install -y protobuf-compiler')
-  }
-  const read = (type: string, file: string, input: Uint8Array) => {
-    const made = spawnSync(protoc, [`--decode=${type}`, '-I', join(root, 'proto'), file], { input })
-    assert.equal(made.status, 0, made.stderr.toString())
-    return made.stdout.toString()
-  }
-  const dash = dashstreamEncoder(identity)(everything).map(message =>
-    read('dashstream.v1.DashStreamMessage', 'dashstream/v1/dashstream.proto', unframe(message.payload).body),
-  )
-  // A field that the schema does not have would stand there as a bare number.
-  for (const told of dash) assert.doesNotMatch(told, /^\s*\d+:/m)
-  assert.match(dash.join(), /event_type: EVENT_TYPE_GRAPH_START[\s\S]*execution_trace \{/)
-  const envelopes = chatEncoder({ run: 'r1', thread: 'conv' })(everything).map(message =>
-    read('chat.v1.EventEnvelope', 'chat/v1/events.proto', message.payload),
-  )
-  for (const told of envelopes) assert.doesNotMatch(told, /^\s*\d+:/m)
-  assert.match(envelopes.join(), /status \{[\s\S]*text \{[\s\S]*chart \{[\s\S]*error \{[\s\S]*completion \{/)
-})
-
-test('ON1 ON14 an envelope has the bytes that the published numbers give it', () => {
-  const [message] = chatEncoder({ run: 'r1', thread: 'conv' })(
-    eventsOf([{ type: 'text', content: 'Hi', language: 'en', position: 'after' }]),
-  )
-  // timestamp {seconds: 1767225600} = 1, conversation_id = 2, task_id = 3, text = 11 {content 1, language 2, position 3}
-  const golden = '0a060880f2d6ca06' + '1204636f6e76' + '1a027231' + '5a0a' + '0a024869' + '1202656e' + '1802'
-  assert.equal(hex(message?.payload), golden)
-})
-
-const root = fileURLToPath(new URL('..', import.meta.url))
-
-/** A program on the path; those of npm packages aside, which may be downloaders of the real one. */
-function onPath(name: string): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter).filter(folder => !folder.includes('node_modules'))
-  return folders
-    .map(folder => join(folder, name))
-    .find(file => {
-      try {
-        accessSync(file, constants.X_OK)
-        return true
-      } catch {
-        return false
-      }
-    })
-}
 
 type Kind = NonNullable<DashStreamInput['message']>
 
@@ -895,19 +635,6 @@ const strangers: DashStreamInput[] = (
 ).map(message => ({ message }))
 
 const longRun = eventsOf(Array.from({ length: 60 }, (_, i) => ({ type: 'token' as const, content: `${i}` })))
-
-type ChatEvent = NonNullable<Parameters<typeof encodeChatEvent>[0]['event']>
-
-function envelope(
-  ms: number,
-  conversationId: string,
-  taskId: string,
-  event: unknown,
-  nanos = ms * 1_000_000,
-): Uint8Array {
-  const timestamp = { seconds: 1_767_225_600n, nanos }
-  return encodeChatEvent({ timestamp, conversationId, taskId, userId: 'u', companyId: 'co', event: event as ChatEvent })
-}
 
 function roundTrip(events: readonly Event[]): Event[] {
   const { runs, problems } = runsOf(dashstreamDecoder(), payloads(dashstreamEncoder(identity)(events)))

@@ -4,9 +4,9 @@
 import { createHash } from 'node:crypto'
 import { type Event, eventId, isTerminal } from '../event.ts'
 import type { EventEnvelope } from '../gen/chat/v1/events_pb.ts'
+import { type LooseBody, named } from './body.ts'
 import { decodeChatEvent, encodeChatEvent, isoFromTimestamp } from './chat-codec.ts'
 import { chatSeverities, textPositions } from './chat-names.ts'
-import type { LooseBody } from './dashstream-names.ts'
 import type { Decoded, Decoder, Problem, RunBatch } from './format.ts'
 
 /** Tasks remembered; of more, the one that was silent longest is forgotten, and begins anew if it speaks again. */
@@ -226,10 +226,6 @@ function readCompletion(completion: Of<'completion'>, failure: Task['failure']):
     ...((type as number) === 1 && { conversation_completed: true }),
   }
   return { type: 'complete', output: null, latency_seconds: ms / 1000, ...map('metadata', told) }
-}
-
-function named(name: string, text: string): Record<string, unknown> {
-  return text === '' ? {} : { [name]: text }
 }
 
 function map(name: string, entries: Record<string, unknown>): Record<string, unknown> {

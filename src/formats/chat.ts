@@ -5,10 +5,10 @@ import { toJson } from '@bufbuild/protobuf'
 import type { Event, EventOf } from '../event.ts'
 import { type EventEnvelope, EventEnvelopeSchema } from '../gen/chat/v1/events_pb.ts'
 import { emptyView, type Folded, foldBatch, foldInto, type View } from '../state/fold.ts'
+import { text, texts } from './body.ts'
 import { decodeChatEvent, encodeChatEvent, timestampFromIso } from './chat-codec.ts'
 import { chatDecoder } from './chat-decoder.ts'
 import { alreadyTold, chatSeverity, executionTimeMs, textPositions } from './chat-names.ts'
-import { texts } from './dashstream-derived.ts'
 import { type Encoder, type Format, type Identity, type Message, threadOf } from './format.ts'
 
 export { type ChatDecoder, chatDecoder } from './chat-decoder.ts'
@@ -186,7 +186,7 @@ function completed(event: EventOf<'complete'>): ChatEvent {
     summary: typeof summary === 'string' ? summary : '',
     ms: Math.round(latency_seconds * 1000),
     metadata: { ...tokens, ...more },
-    resultIds: Array.isArray(result_ids) ? Object.values(texts(result_ids as unknown as Record<string, unknown>)) : [],
+    resultIds: Array.isArray(result_ids) ? result_ids.map(text) : [],
   })
 }
 

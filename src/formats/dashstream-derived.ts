@@ -4,6 +4,7 @@
 import type { Event, EventOf } from '../event.ts'
 import { usageOf, type View } from '../state/fold.ts'
 import { stateHash } from '../state/hash.ts'
+import { text, texts } from './body.ts'
 import { jsonBytes, severities } from './dashstream-names.ts'
 import { checkpointValue, type Written } from './dashstream-write.ts'
 
@@ -163,15 +164,4 @@ function between(start: string | undefined, end: string | undefined): number {
 function count(value: number | undefined): number {
   const whole = Math.round(value ?? 0)
   return Number.isSafeInteger(whole) && whole > 0 ? whole : 0
-}
-
-/** A map of texts, as both protocols have it: other values as JSON, and no key that protobuf libraries lose. */
-export function texts(fields: Readonly<Record<string, unknown>>): Record<string, string> {
-  const entries = Object.entries(fields).filter(([name, value]) => name !== '__proto__' && value !== undefined)
-  return Object.fromEntries(entries.map(([name, value]) => [name.toWellFormed(), text(value)]))
-}
-
-function text(value: unknown): string {
-  if (value === undefined) return ''
-  return (typeof value === 'string' ? value : JSON.stringify(value)).toWellFormed()
 }

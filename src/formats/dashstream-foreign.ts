@@ -10,9 +10,9 @@ import {
   type Header,
   type ToolExecution,
 } from '../gen/dashstream/v1/dashstream_pb.ts'
-import { attribute, eventTypeName, hex, type LooseBody, parseJson, severities, toolStages } from './dashstream-names.ts'
+import { type LooseBody, named } from './body.ts'
+import { attribute, eventTypeName, hex, parseJson, severities, toolStages } from './dashstream-names.ts'
 import {
-  named,
   phases,
   readChange,
   readCheckpoint,

@@ -1,7 +1,6 @@
 // Names and numbers that the writer and the reader of DashStream messages share: attributes, enums, units. One module,
 // because two copies of a name drift apart unseen. It must never drop a number it does not know: it becomes its digits.
 import { createHash } from 'node:crypto'
-import type { Event } from '../event.ts'
 import { EventType } from '../gen/dashstream/v1/dashstream_pb.ts'
 import { undecodable } from './protobuf-check.ts'
 
@@ -110,6 +109,3 @@ export function jsonBytes(value: unknown): Uint8Array {
 const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const encoder = new TextEncoder()
 const empty = new Uint8Array(0)
-
-/** The body of an event whose fields are not known to the types: read from bytes. */
-export type LooseBody = { readonly type: Event['type'] } & Record<string, unknown>

@@ -20,6 +20,7 @@ import {
   type ToolExecution,
   ValueEncoding,
 } from '../gen/dashstream/v1/dashstream_pb.ts'
+import { type LooseBody, named } from './body.ts'
 import { foreignBodyBytesMax, unframe, zstdByte } from './dashstream-frame.ts'
 import {
   attribute,
@@ -27,7 +28,6 @@ import {
   hex,
   isoOf,
   jsonSuffix,
-  type LooseBody,
   metricKinds,
   parseJson,
   patchOps,
@@ -308,10 +308,6 @@ function plain({ value }: { value: string | bigint | number | boolean | Uint8Arr
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64')
   // JSON has no NaN and no infinity; their text says more than null.
   return typeof value === 'number' && !Number.isFinite(value) ? String(value) : value
-}
-
-export function named(name: string, text: string): Fields {
-  return text === '' ? {} : { [name]: text }
 }
 
 export function unlessZero(name: string, us: bigint, usPerUnit: number): Fields {

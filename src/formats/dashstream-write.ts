@@ -7,20 +7,27 @@ import type { Event, EventOf } from '../event.ts'
 import { CompressionType, EventType, OpType, ValueEncoding } from '../gen/dashstream/v1/dashstream_pb.ts'
 import { type DashStreamInput, messageTypes } from './dashstream-codec.ts'
 import {
-  attribute,
-  finishReasons,
-  jsonBytes,
-  jsonSuffix,
-  metricKinds,
-  patchOps,
-  toolStages,
-  usOf,
-} from './dashstream-names.ts'
+  type Attribute,
+  attributesOf,
+  type Fields,
+  fieldsOf,
+  isEmpty,
+  isKey,
+  isText,
+  isUint32,
+  keep,
+  scalar,
+  takeDuration,
+  takeEnum,
+  takeJson,
+  takeText,
+  takeUint32,
+  unsafeKey,
+} from './dashstream-fields.ts'
+import { attribute, finishReasons, jsonBytes, metricKinds, patchOps, toolStages, usOf } from './dashstream-names.ts'
 import { embeddingBytes } from './embedding.ts'
 
 export type Kind = keyof typeof messageTypes
-type Fields = Record<string, unknown>
-type Attribute = { readonly value: { readonly case: string; readonly value: unknown } }
 
 /** A message without its header, and the fields that it could not take. */
 export interface Written {
@@ -342,95 +349,12 @@ function asEvent(type: number, event: Event, { node, own }: { node?: string; own
 }
 
 function eventWith(eventType: number, value: Fields, fields: Fields, own: Fields = {}): Written {
-  const attributes: Record<string, Attribute> = {}
-  const rest: Fields = {}
-  for (const [name, field] of Object.entries(own)) {
-    attributes[name] = { value: scalar(field) ?? { case: 'stringValue', value: String(field).toWellFormed() } }
-  }
-  for (const [name, field] of Object.entries(fields)) {
-    if (field === undefined) continue
-    const set = scalar(field)
-    if (!isKey(name) || name.endsWith(jsonSuffix) || Object.hasOwn(own, name)) keep(rest, name, field)
-    else if (set !== undefined) attributes[name] = { value: set }
-    else if (typeof field === 'object') {
-      attributes[name + jsonSuffix] = { value: { case: 'stringValue', value: JSON.stringify(field) } }
-    } else keep(rest, name, field)
-  }
+  const { attributes, rest } = attributesOf(fields, own)
   return { kind: 'event', value: { eventType, ...value, attributes }, rest }
-}
-
-/** A string, number or boolean as it stands in AttributeValue and MetricValue; undefined for what they do not hold exactly. */
-function scalar(value: unknown): { case: string; value: unknown } | undefined {
-  if (typeof value === 'string') return isText(value) ? { case: 'stringValue', value } : undefined
-  if (typeof value === 'boolean') return { case: 'boolValue', value }
-  if (typeof value !== 'number' || !Number.isFinite(value)) return undefined
-  return Number.isSafeInteger(value) ? { case: 'intValue', value: BigInt(value) } : { case: 'floatValue', value }
 }
 
 function bytesAttribute(value: Uint8Array): Attribute {
   return { value: { case: 'bytesValue', value } }
-}
-
-const envelope = new Set(['id', 'type', 'run_id', 'sequence', 'timestamp'])
-
-function fieldsOf(event: Event): Fields {
-  const fields: Fields = {}
-  for (const [name, value] of Object.entries(event))
-    if (!envelope.has(name) && value !== undefined) keep(fields, name, value)
-  return fields
-}
-
-/** Takes a text out of the fields. An empty one stays, unless the reader always makes one of this name. */
-function takeText(fields: Fields, name: string, required?: 'required'): string {
-  const value = fields[name]
-  if (typeof value !== 'string') return ''
-  if (isText(value) && (value !== '' || required)) delete fields[name]
-  return value.toWellFormed()
-}
-
-function takeUint32(fields: Fields, name: string): number {
-  const value = fields[name]
-  if (!isUint32(value)) return 0
-  if (value > 0) delete fields[name]
-  return value
-}
-
-function takeEnum(fields: Fields, name: string, names: { value(text: unknown): number | undefined }): number {
-  const value = names.value(fields[name])
-  if (value !== undefined) delete fields[name]
-  return value ?? 0
-}
-
-/** A time in whole microseconds; it is taken out only if it can be had back. */
-function takeDuration(fields: Fields, name: string, usPerUnit: number): number {
-  const value = fields[name]
-  if (typeof value !== 'number') return 0
-  const us = Math.round(value * usPerUnit)
-  if (!Number.isSafeInteger(us)) return 0
-  if (us !== 0 && us / usPerUnit === value) delete fields[name]
-  return us
-}
-
-function takeJson(fields: Fields, name: string): Uint8Array {
-  const bytes = jsonBytes(fields[name])
-  delete fields[name]
-  return bytes
-}
-
-/** Of all keys the one that protobuf libraries lose. */
-const unsafeKey = '__proto__'
-
-function isKey(name: string): boolean {
-  return name !== unsafeKey && name.isWellFormed()
-}
-
-/** Text that UTF-8 can say: half of a surrogate pair cannot be sent. */
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value.isWellFormed()
-}
-
-function isUint32(value: unknown): value is number {
-  return typeof value === 'number' && value >>> 0 === value
 }
 
 type Stats = Record<(typeof statNames)[number], number>
@@ -443,17 +367,4 @@ function isStats(value: unknown): value is Stats {
 
 function statsOf({ prompt_tokens, completion_tokens, total_tokens }: Stats): Fields {
   return { promptTokens: prompt_tokens, completionTokens: completion_tokens, totalTokens: total_tokens }
-}
-
-/** Also sets `__proto__`, which an assignment would swallow. */
-function keep(fields: Fields, name: string, value: unknown): void {
-  if (value === undefined) return
-  if (name === unsafeKey)
-    Object.defineProperty(fields, name, { value, enumerable: true, writable: true, configurable: true })
-  else fields[name] = value
-}
-
-function isEmpty(fields: object): boolean {
-  for (const _ in fields) return false
-  return true
 }
