@@ -88,7 +88,7 @@ function filePart(file: string, promised: readonly Promised[]): string {
   const promises = [...new Set(promised.map(entry => entry.promise))].sort()
   const texts = promises.slice(0, promisesMax).map(promise => {
     const rows = promised.flatMap(entry => (entry.promise === promise && entry.row ? [entry.row] : []))
-    return rows.length === 0 ? promise : `${promise} (${[...new Set(rows)].sort().join(', ')})`
+    return rows.length === 0 ? promise : `${promise} (${[...new Set(rows)].sort().join(' · ')})`
   })
   const more = promises.length > promisesMax ? [`and ${promises.length - promisesMax} more`] : []
   const link = `[${basename(file, '.ts').replace(/\.test$/, '')}](${relative('docs', file)})`
