@@ -54,7 +54,7 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
   { folders: [], files: 'error event turn text-scan open-match batch iterate log bells' },
   {
     folders: ['src/state/', 'src/agent/'],
-    files: 'run-info follow view-at retention mask-json redact output-limit exit feeds owner deps runs',
+    files: 'run-info follow view-at retention mask-json redact output-limit persist exit feeds owner deps runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
   { folders: ['src/'], files: 'load-agents web server http index' },
