@@ -19,7 +19,11 @@ export async function loadAgents(config: Config): Promise<Agent[]> {
 async function loadAgent({ name, target, framework, io }: AgentConfig, config: Config): Promise<Agent> {
   const where = `${config.file}: agent ${name}: ${target.kind} ${target.module}:${target.function}`
   const base = resolve(dirname(config.file), target.module)
-  const file = endings.map(ending => base + ending).find(path => statSync(path, { throwIfNoEntry: false })?.isFile())
+  // `package.module` is how the seeds wrote it; a path is tried first.
+  const dotted = resolve(dirname(config.file), target.module.replaceAll('.', '/'))
+  const file = [base, dotted]
+    .flatMap(path => endings.map(ending => path + ending))
+    .find(path => statSync(path, { throwIfNoEntry: false })?.isFile())
   if (!file)
     throw new RuncastError(
       'invalid_request',
