@@ -156,7 +156,7 @@ test('DK66 DK74 what is left out has the documented default', () => {
   assert.deepEqual([filled?.algorithms, filled?.leewayMs, filled?.issuer], [['RS256'], 30_000, 'me'])
   assert.deepEqual(
     [config.cancelGraceMs, config.shutdownGraceMs, config.onBusy, config.retryIntervalMs],
-    [1000, 10_000, 'reject', 5000],
+    [1000, 10_000, 'reject', 1000],
   )
 })
 
@@ -225,7 +225,7 @@ const keys: [string, unknown, Record<string, unknown>?][] = [
   ['runcast.direct.overflow_strategy', 'drop_newest'],
   ['runcast.direct.threshold', 3],
   ['runcast.direct.strategy', 'drop'],
-  ['runcast.retry_interval', '1s'],
+  ['runcast.retry_interval', '2s'],
   ['runcast.kafka.brokers', ['a:1'], { 'runcast.kafka.brokers': ['b:1'] }],
   ['runcast.kafka.format', 'chat', { 'runcast.kafka.brokers': ['b:1'] }],
   ['runcast.kafka.topic', 't', { 'runcast.kafka.brokers': ['b:1'] }],

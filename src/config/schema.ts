@@ -210,7 +210,7 @@ const runcast = optionalSection({
     threshold: bufferSize.default(100),
     strategy: pressure.default('pause'),
   }),
-  retry_interval: retryInterval.prefault('5s'),
+  retry_interval: retryInterval.prefault('1s'),
   kafka: kafka.optional(),
   postgres: section({ url: text('give postgres://HOST/DATABASE', /^postgres(?:ql)?:\/\/\S+$/) }).optional(),
   otel: section({

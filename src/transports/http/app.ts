@@ -93,7 +93,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     deps: options.deps,
     heartbeatMs: options.heartbeatMs ?? 15_000,
     heartbeatEvents: options.heartbeatEvents ?? true,
-    retryMs: options.retryMs ?? 3_000,
+    retryMs: options.retryMs ?? 1_000,
     connectionsMax: options.connectionsMax ?? 10_000,
   })
   await registerApi(fastify, options, streams)

@@ -19,7 +19,7 @@ export function fastifyPlugin(options: AppOptions): FastifyPluginAsync {
       deps: options.deps,
       heartbeatMs: options.heartbeatMs ?? 15_000,
       heartbeatEvents: options.heartbeatEvents ?? true,
-      retryMs: options.retryMs ?? 3_000,
+      retryMs: options.retryMs ?? 1_000,
       connectionsMax: options.connectionsMax ?? 10_000,
     })
     scope.addHook('onClose', async () => streams.stop())
