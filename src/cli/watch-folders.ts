@@ -11,8 +11,9 @@ export interface FolderWatcher extends Disposable {
 const settleMs = 150
 /** More folders than a project of agents has; a home folder by mistake does not use up the system's watches. */
 const foldersMax = 500
-/** Written by the server itself, or by tools. */
-const ignored = /^(node_modules|dist|coverage|__pycache__|\..*|.*\.(log|db|sqlite)(-\w+)?|.*~|.*\.sw[a-z])$/
+/** What somebody edits: code and configuration. Not logs, databases or redirected output, which the server itself writes. */
+const watched = /(^(Dockfile|\.env.*)|\.([mc]?[jt]sx?|json|ya?ml|toml))$/
+const ignoredFolders = /^(node_modules|dist|coverage|\..*)$/
 
 export function watchFolders(folders: readonly string[], changed: (path: string) => void): FolderWatcher {
   const watchers = new Map<string, FSWatcher>()
@@ -22,7 +23,7 @@ export function watchFolders(folders: readonly string[], changed: (path: string)
     if (watchers.has(folder) || watchers.size >= foldersMax) return
     try {
       const watcher = watch(folder, (_event, name) => {
-        if (name === null || ignored.test(basename(name))) return
+        if (name === null || !watched.test(basename(name))) return
         clearTimeout(timer)
         timer = setTimeout(() => {
           for (const known of watchers.keys()) below(known)
@@ -39,7 +40,7 @@ export function watchFolders(folders: readonly string[], changed: (path: string)
   const below = (folder: string) => {
     try {
       for (const entry of readdirSync(folder, { withFileTypes: true })) {
-        if (entry.isDirectory() && !ignored.test(entry.name)) add(join(folder, entry.name))
+        if (entry.isDirectory() && !ignoredFolders.test(entry.name)) add(join(folder, entry.name))
       }
     } catch {
       forget(folder)
