@@ -25,8 +25,7 @@ const lock = packagesOf(join(root, 'package-lock.json'))
 if (!isInstalled()) install()
 linkNode()
 const node = projectNode()
-if (!isPageFresh())
-  run(node, [join(root, 'node_modules', 'vite', 'bin', 'vite.js'), 'build', '--logLevel=warn'], pageDir)
+if (!isPageFresh()) buildPage()
 
 /** By content, not by date: a checkout touches files that it does not change. */
 function isInstalled() {
