@@ -382,6 +382,10 @@ test('H28 joining a thread at 7 or 500 is no gap unless asked from the beginning
     const [gap] = runsOf(dashstreamDecoder({ fromBeginning: true }), bytes).problems
     assert.deepEqual([gap?.kind, gap?.missing], ['gap', BigInt(first - 1)])
   }
+  // What has no number does not say where the numbers begin.
+  const decoder = dashstreamDecoder()
+  decoder.push(encode({ case: 'metrics', value: { header: foreign(6, 0), scope: 'graph' } }))
+  assert.equal(eventsIn(decoder.push(token(500))).length, 1)
   const late = runsOf(dashstreamDecoder(), [token(3), token(1), token(2)])
   assert.equal(contents(late.runs[0]?.events), '1 2 3')
 })
@@ -439,10 +443,52 @@ test('DF21 H75 a hole is waited for, then a gap between the events, and the stat
 test('H37 a hole holds nobody up for longer than the window', () => {
   const decoder = dashstreamDecoder()
   decoder.push(token(1))
-  const given: Event[] = []
-  for (let n = 3; n <= 3 + reorderWindow; n++) given.push(...eventsIn(decoder.push(token(n))))
-  assert.equal(given.length, reorderWindow + 1)
+  const given = Array.from({ length: reorderWindow + 1 }, (_, i) => eventsIn(decoder.push(token(i + 3))).length)
+  assert.deepEqual(given, [...Array.from({ length: reorderWindow }, () => 0), reorderWindow + 1])
   assert.equal(decoder.waiting, 0)
+})
+
+test('DF18 H136 each event type of a stranger is the event it means, and attributes that are no field of ours are kept', () => {
+  const string = (value: string) => ({ value: { case: 'stringValue', value } })
+  const read = (eventType: number, attributes: Record<string, unknown> = {}) => {
+    const header = { ...foreign(1, 1), messageId: new Uint8Array(16) }
+    const more = { nodeId: 'n', durationUs: 1_500n, llmRequestId: 'q' }
+    const [event] = eventsIn(push({ case: 'event', value: { header, eventType, attributes, ...more } }))
+    const { id: _id, run_id: _run, sequence: _sequence, timestamp: _time, ...body } = event ?? ({} as Event)
+    return body
+  }
+  const extra = { x: string('y') }
+  const kept = { attributes: { x: 'y' } }
+  assert.deepEqual(read(1, { user_id: string('u'), ...extra }), {
+    ...{ type: 'started', agent_name: 'n', framework: 'dashflow', user_id: 'u', thread_id: 'th' },
+    ...kept,
+  })
+  assert.deepEqual(read(2, { output: string('o'), ...extra }), {
+    ...{ type: 'complete', output: 'o', latency_seconds: 0.0015, metadata: { x: 'y' } },
+  })
+  assert.deepEqual(read(2, { status: string('cancelled'), by: string('u') }), { type: 'cancelled', by: 'u' })
+  assert.deepEqual(read(3, { message: string('m'), ...extra }), {
+    ...{ type: 'error', error: 'm', code: 'agent_error', details: { x: 'y' } },
+  })
+  // A field of the wrong type is no field of ours.
+  const phase = { phase: { value: { case: 'intValue', value: 5n } } }
+  const step = { type: 'step', node_name: 'n', phase: 'error', duration_ms: 1.5 }
+  assert.deepEqual(read(12, phase), { ...step, attributes: { phase: 5 } })
+  const percent = { percent: { value: { case: 'floatValue', value: 250 } } }
+  assert.deepEqual(read(80, { ...percent, message: string('m') }), {
+    ...{ type: 'progress', step: 'n', progress: 1, message: 'm' },
+  })
+  assert.deepEqual(read(81, { thought: string('hm') }), {
+    ...{ type: 'token', content: 'hm', channel: 'reasoning', llm_request_id: 'q' },
+  })
+  assert.deepEqual(read(83, { message: string('m'), ...extra }), {
+    ...{ type: 'warning', code: 'node_warning', message: 'm', recoverable: true, step: 'n', details: { x: 'y' } },
+  })
+  assert.deepEqual(read(42, { call_id: string('c'), error: string('e') }), {
+    ...{ type: 'tool', call_id: 'c', tool_name: 'n', stage: 'failed', duration_ms: 1.5, error: 'e' },
+  })
+  const data = { event_type: 42, node_id: 'n', duration_ms: 1.5, llm_request_id: 'q' }
+  assert.deepEqual(read(42), { type: 'custom', name: 'tool_error', data })
 })
 
 test('H30 H31 a duplicate is dropped 100 messages later, and another message with a number that was had is a conflict', () => {

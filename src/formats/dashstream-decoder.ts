@@ -157,12 +157,12 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     const position = event === undefined ? header.sequence : header.runSequence
     // Number 0 is no position (H22): it goes on at once, and moves no cursor.
     if (position === 0n) {
-      if (order.known(`${lane} ${id}`)) return report('duplicate', header)
+      if (order.known(lane, id)) return report('duplicate', header)
       return unsequenced(lane, item)
     }
     const out: Ordered<Item>[] = []
     const restart = body?.type === 'started'
-    const verdict = order.arrive(lane, { position, id: `${lane} ${id}`, item, restart }, out)
+    const verdict = order.arrive(lane, { position, id, item, restart }, out)
     if (verdict !== 'taken') report(verdict, header)
     for (const ordered of out) deliver(ordered)
   }

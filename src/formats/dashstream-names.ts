@@ -84,6 +84,10 @@ export function usOf(timestamp: string): number {
 
 /** The other way: milliseconds, and three more digits only where there are any. Beyond the years 0 to 9999 the nearest. */
 export function isoOf(us: bigint): string {
+  // Times of this century are exact as numbers, and most have no more than milliseconds.
+  const number = Number(us)
+  if (number >= 0 && number <= Number.MAX_SAFE_INTEGER && number % 1000 === 0)
+    return new Date(number / 1000).toISOString()
   const clamped = us < usMin ? usMin : us > usMax ? usMax : us
   const below = ((clamped % 1000n) + 1000n) % 1000n
   const iso = new Date(Number((clamped - below) / 1000n)).toISOString()

@@ -37,16 +37,18 @@ export interface Ordered<T> {
 export interface Order<T> {
   /** Takes one in; what can go on is appended to `out`. */
   arrive(lane: string, arrival: Arrival<T>, out: Ordered<T>[]): Verdict
-  /** Of messages without number: whether this id was here before. */
-  known(id: string): boolean
+  /** Of messages without number: whether this id was here before in its lane. */
+  known(lane: string, id: string): boolean
   /** Lets everything go that waits, holes included. */
   flush(out: Ordered<T>[]): void
   readonly waiting: number
 }
 
 interface Lane<T> {
-  /** The last number that went on. */
-  position: bigint
+  /** Short for its key, in what is remembered. */
+  readonly index: number
+  /** The last number that went on; absent before the first number. */
+  position: bigint | undefined
   /** Something went on: from then on what is missing is a hole. */
   begun: boolean
   /** Counts restarts: their numbers are others than the same ones before. */
@@ -69,20 +71,24 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
   const lanes = new Map<string, Lane<T>>()
   const seen = createSeen(options.seenMax ?? seenMax)
   let waiting = 0
+  let lanesMade = 0
+  let newest: { key: string; lane: Lane<T> } | undefined
 
-  const laneOf = (key: string, first: bigint): Lane<T> => {
+  const laneOf = (key: string): Lane<T> => {
+    // Neighbours are mostly of one lane, and moving it to the end costs.
+    if (newest?.key === key) return newest.lane
     const known = lanes.get(key)
     if (known !== undefined) {
       lanes.delete(key)
       lanes.set(key, known)
+      newest = { key, lane: known }
       return known
     }
     if (lanes.size >= (options.lanesMax ?? lanesMax)) forgetOldest()
-    // Near the beginning the first ones may only be late; further on, this is where one joined (not a gap).
     const begun = options.fromBeginning ?? false
-    const position = begun || first <= BigInt(reorderWindow) ? 0n : first - 1n
-    const lane = { position, begun, epoch: 0, ahead: new Map<bigint, Arrival<T>>() }
+    const lane = { index: lanesMade++, position: undefined, begun, epoch: 0, ahead: new Map<bigint, Arrival<T>>() }
     lanes.set(key, lane)
+    newest = { key, lane }
     return lane
   }
 
@@ -98,12 +104,13 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
   /** What follows without a hole; then, while more than `most` wait, over the next hole. */
   const letGo = (key: string, lane: Lane<T>, out: Ordered<T>[], most: number) => {
     for (;;) {
-      const next = lane.ahead.get(lane.position + 1n)
+      const position = lane.position ?? 0n
+      const next = lane.ahead.get(position + 1n)
       const arrival = next ?? (lane.ahead.size > most ? first(lane.ahead) : undefined)
       if (arrival === undefined) return
       lane.ahead.delete(arrival.position)
       waiting--
-      out.push({ lane: key, arrival, missing: lane.begun ? arrival.position - lane.position - 1n : 0n })
+      out.push({ lane: key, arrival, missing: lane.begun ? arrival.position - position - 1n : 0n })
       lane.position = arrival.position
       lane.begun = true
     }
@@ -113,11 +120,14 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
     get waiting() {
       return waiting
     },
-    known: id => seen.id(id),
+    known: (key, id) => seen.id(`${id} ${laneOf(key).index}`),
     arrive(key, arrival, out) {
-      const lane = laneOf(key, arrival.position)
-      const { position, id } = arrival
-      const verdict = seen.at(`${position} ${lane.epoch} ${key}`, id)
+      const lane = laneOf(key)
+      const { position } = arrival
+      // Near the beginning the first ones may only be late; further on, this is where one joined (not a gap).
+      lane.position ??= lane.begun || position <= BigInt(reorderWindow) ? 0n : position - 1n
+      const id = `${arrival.id} ${lane.index}`
+      const verdict = seen.at(`${position} ${lane.epoch} ${lane.index}`, id)
       if (verdict !== 'new' && !(verdict === 'conflict' && arrival.restart)) return verdict
       if (position <= lane.position) {
         if (!arrival.restart) return 'late'
@@ -125,8 +135,8 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
         lane.position = position - 1n
         lane.epoch++
       }
-      seen.remember(`${position} ${lane.epoch} ${key}`, id)
-      const after = [...lane.ahead.keys()].some(other => other > position)
+      seen.remember(`${position} ${lane.epoch} ${lane.index}`, id)
+      const after = lane.ahead.size > 0 && [...lane.ahead.keys()].some(other => other > position)
       lane.ahead.set(position, arrival)
       waiting++
       letGo(key, lane, out, reorderWindow)
@@ -144,30 +154,40 @@ function first<T>(ahead: Map<bigint, Arrival<T>>): Arrival<T> | undefined {
   return least
 }
 
-/** The last ids, and which id had which number: constant time, and a bound on both. */
+/**
+ * The last ids, and which id had which number, in two generations: when the younger is full, the older goes as a whole.
+ * (Taking the oldest entry out of a Map one by one is slow: it steps over all that went before.)
+ */
 function createSeen(max: number) {
-  const ids = new Set<string>()
-  const numbers = new Map<string, string>()
-  const bound = (kept: Set<string> | Map<string, string>) => {
-    if (kept.size > max) kept.delete(kept.keys().next().value as string)
-  }
-  const id = (one: string): boolean => {
-    if (ids.has(one)) return true
-    ids.add(one)
-    bound(ids)
-    return false
+  const half = Math.ceil(max / 2)
+  let young = new Map<string, string>()
+  let old = new Map<string, string>()
+  const get = (key: string) => young.get(key) ?? old.get(key)
+  const put = (key: string, value: string) => {
+    if (young.size >= half * entriesPerMessage) {
+      old = young
+      young = new Map()
+    }
+    young.set(key, value)
   }
   return {
-    id,
+    /** Whether this id was here before; from now on it was. */
+    id(one: string): boolean {
+      const known = get(one) !== undefined
+      if (!known) put(one, one)
+      return known
+    },
     at(number: string, one: string): 'new' | 'duplicate' | 'conflict' {
-      if (ids.has(one)) return 'duplicate'
-      const other = numbers.get(number)
+      if (get(one) !== undefined) return 'duplicate'
+      const other = get(number)
       return other === undefined || other === one ? 'new' : 'conflict'
     },
     remember(number: string, one: string) {
-      id(one)
-      numbers.set(number, one)
-      bound(numbers)
+      put(one, one)
+      put(number, one)
     },
   }
 }
+
+/** Its id, and its number in its lane; the two are told apart by their form. */
+const entriesPerMessage = 2
