@@ -36,7 +36,19 @@ export const rooms: readonly Room[] = [
     room: 'src/transports/',
     sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/agent/schema.ts', 'src/client/'],
   },
-  { room: 'src/faces/', sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/transports/'] },
+  {
+    room: 'src/faces/',
+    // The schema: what a chat client sends is shaped after what the agent takes.
+    sees: [
+      ...log,
+      ...pure,
+      'src/follow.ts',
+      'src/runs.ts',
+      'src/direct.ts',
+      'src/agent/schema.ts',
+      'src/transports/',
+    ],
+  },
   {
     room: 'src/conversations/',
     sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/retention.ts', 'src/agent/schema.ts'],
@@ -54,7 +66,7 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
   { folders: [], files: 'error event turn text-scan open-match batch iterate log bells' },
   {
     folders: ['src/state/', 'src/agent/'],
-    files: 'run-info follow view-at retention mask-json redact output-limit persist exit feeds owner deps runs',
+    files: 'run-info follow view-at persist retention mask-json redact output-limit exit feeds owner deps recovery runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
   { folders: ['src/'], files: 'load-agents web server http index' },
