@@ -39,15 +39,7 @@ export const rooms: readonly Room[] = [
   {
     room: 'src/faces/',
     // The schema: what a chat client sends is shaped after what the agent takes.
-    sees: [
-      ...log,
-      ...pure,
-      'src/follow.ts',
-      'src/runs.ts',
-      'src/direct.ts',
-      'src/agent/schema.ts',
-      'src/transports/',
-    ],
+    sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/agent/schema.ts', 'src/transports/'],
   },
   {
     room: 'src/conversations/',
@@ -66,7 +58,8 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
   { folders: [], files: 'error event turn text-scan open-match batch iterate log bells' },
   {
     folders: ['src/state/', 'src/agent/'],
-    files: 'run-info follow view-at persist retention mask-json redact output-limit exit feeds owner deps recovery runs',
+    files:
+      'run-info follow view-at persist retention mask-json redact output-limit exit feeds owner deps recovery runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
   { folders: ['src/'], files: 'load-agents web server http index' },
