@@ -460,15 +460,25 @@ test('DF18 H136 each event type of a stranger is the event it means, and attribu
   const extra = { x: string('y') }
   const kept = { attributes: { x: 'y' } }
   assert.deepEqual(read(1, { user_id: string('u'), ...extra }), {
-    ...{ type: 'started', agent_name: 'n', framework: 'dashflow', user_id: 'u', thread_id: 'th' },
+    type: 'started',
+    agent_name: 'n',
+    framework: 'dashflow',
+    user_id: 'u',
+    thread_id: 'th',
     ...kept,
   })
   assert.deepEqual(read(2, { output: string('o'), ...extra }), {
-    ...{ type: 'complete', output: 'o', latency_seconds: 0.0015, metadata: { x: 'y' } },
+    type: 'complete',
+    output: 'o',
+    latency_seconds: 0.0015,
+    metadata: { x: 'y' },
   })
   assert.deepEqual(read(2, { status: string('cancelled'), by: string('u') }), { type: 'cancelled', by: 'u' })
   assert.deepEqual(read(3, { message: string('m'), ...extra }), {
-    ...{ type: 'error', error: 'm', code: 'agent_error', details: { x: 'y' } },
+    type: 'error',
+    error: 'm',
+    code: 'agent_error',
+    details: { x: 'y' },
   })
   // A field of the wrong type is no field of ours.
   const phase = { phase: { value: { case: 'intValue', value: 5n } } }
@@ -476,16 +486,32 @@ test('DF18 H136 each event type of a stranger is the event it means, and attribu
   assert.deepEqual(read(12, phase), { ...step, attributes: { phase: 5 } })
   const percent = { percent: { value: { case: 'floatValue', value: 250 } } }
   assert.deepEqual(read(80, { ...percent, message: string('m') }), {
-    ...{ type: 'progress', step: 'n', progress: 1, message: 'm' },
+    type: 'progress',
+    step: 'n',
+    progress: 1,
+    message: 'm',
   })
   assert.deepEqual(read(81, { thought: string('hm') }), {
-    ...{ type: 'token', content: 'hm', channel: 'reasoning', llm_request_id: 'q' },
+    type: 'token',
+    content: 'hm',
+    channel: 'reasoning',
+    llm_request_id: 'q',
   })
   assert.deepEqual(read(83, { message: string('m'), ...extra }), {
-    ...{ type: 'warning', code: 'node_warning', message: 'm', recoverable: true, step: 'n', details: { x: 'y' } },
+    type: 'warning',
+    code: 'node_warning',
+    message: 'm',
+    recoverable: true,
+    step: 'n',
+    details: { x: 'y' },
   })
   assert.deepEqual(read(42, { call_id: string('c'), error: string('e') }), {
-    ...{ type: 'tool', call_id: 'c', tool_name: 'n', stage: 'failed', duration_ms: 1.5, error: 'e' },
+    type: 'tool',
+    call_id: 'c',
+    tool_name: 'n',
+    stage: 'failed',
+    duration_ms: 1.5,
+    error: 'e',
   })
   const data = { event_type: 42, node_id: 'n', duration_ms: 1.5, llm_request_id: 'q' }
   assert.deepEqual(read(42), { type: 'custom', name: 'tool_error', data })
