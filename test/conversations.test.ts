@@ -338,6 +338,44 @@ test('a database that cuts every connection amid the work neither loses nor doub
   assert.ok(cuts > 0)
 })
 
+test('a server that was paused between reading and writing brings no deleted message back', async t => {
+  const postgres = await serviceOrSkip(t, 'postgres')
+  if (!postgres) return
+  const url = await postgres.database()
+  await using log = memory()
+  await writeRun(log, { thread: 't' })
+  // The paused one waits behind each of its reads of the thread, until it is let on.
+  const reads: { reached: PromiseWithResolvers<void>; go: PromiseWithResolvers<void> }[] = []
+  const readAt = (index: number) => (reads[index] ??= { reached: Promise.withResolvers(), go: Promise.withResolvers() })
+  let count = 0
+  const slow: Log = {
+    ...log,
+    async read(key, after, limit) {
+      const batch = await log.read(key, after, limit)
+      if (!key.startsWith('feed/thread/')) return batch
+      const { reached, go } = readAt(count++)
+      reached.resolve()
+      await go.promise
+      return batch
+    },
+  }
+  await using paused = await createConversations({ log: slow, db: { postgres: url }, deps })
+  await using other = await createConversations({ log, db: { postgres: url }, deps })
+  const reading = paused.messages({ tenant, thread: 't' }).catch((error: unknown) => RuncastError.from(error).code)
+  await readAt(0).reached.promise
+  assert.equal((await other.messages({ tenant, thread: 't' })).messages.length, 2)
+  await other.delete({ tenant, thread: 't' })
+  readAt(0).go.resolve()
+  await readAt(1).reached.promise
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  t.after(() => client.end())
+  const { rowCount } = await client.query('select id from runcast_messages')
+  for (let index = 0; index < 100; index++) readAt(index).go.resolve()
+  assert.equal(rowCount, 0)
+  assert.equal(await reading, 'not_found')
+})
+
 test('a database that cannot be opened is unavailable, and named without its password', async () => {
   await using log = memory()
   const db = { postgres: 'postgres://me:secret@127.0.0.1:1/chat' }
