@@ -172,29 +172,31 @@ export function aguiEncoder(view: View, options: AguiOptions): AguiEncoder {
   /** Says what is new of a call; what the protocol has no event for (another try, other arguments) is said by a snapshot. */
   function updateCall(out: AguiEvent[], part: ToolPart, delta?: string): void {
     const wanted = shownCall(part)
+    const toolCallId = ids.call(part)
+    const done = argumentsDone(part)
     let call = calls.get(part.call_id)
-    if (call === undefined) {
+    if (call === undefined || (!call.open && !done)) {
       out.push(callStart(part))
-      call = { open: true, arguments: '', name: part.tool_name }
+      call = { arguments: '', name: part.tool_name, ...call, open: true }
       calls.set(part.call_id, call)
     }
-    const toolCallId = ids.call(part)
     const more = call.open ? moreOf(wanted.arguments, call.arguments, delta) : undefined
     if (more !== undefined) {
       out.push({ type: 'TOOL_CALL_ARGS', toolCallId, delta: more })
       call.arguments = wanted.arguments
     }
-    if (!argumentsDone(part)) return
-    if (call.open) out.push({ type: 'TOOL_CALL_END', toolCallId })
-    call.open = false
-    const same = call.arguments === wanted.arguments && call.name === wanted.name
-    if (!same || (call.result !== undefined && call.result !== wanted.result)) {
-      calls.set(part.call_id, { ...wanted, open: false })
-      out.push(snapshot())
-    } else if (call.result === undefined && wanted.result !== undefined) {
-      call.result = wanted.result
+    if (call.open && done) {
+      out.push({ type: 'TOOL_CALL_END', toolCallId })
+      call.open = false
+    }
+    const isOther = call.arguments !== wanted.arguments || call.name !== wanted.name
+    const isOtherResult = call.result !== undefined && call.result !== wanted.result
+    // Before any snapshot: that would put the result at the end of the client's messages.
+    if (call.result === undefined && wanted.result !== undefined) {
       out.push({ type: 'TOOL_CALL_RESULT', ...resultOf(part, wanted.result) })
     }
+    calls.set(part.call_id, { ...wanted, open: call.open })
+    if (isOther || isOtherResult) out.push(snapshot())
   }
 
   function callStart(part: ToolPart): AguiEvent {
@@ -230,7 +232,7 @@ export function aguiEncoder(view: View, options: AguiOptions): AguiEncoder {
   }
 
   function closeAll(out: AguiEvent[]): void {
-    for (const part_id of [...texts.keys()]) closeText(out, part_id)
+    for (const part_id of texts.keys()) closeText(out, part_id)
     for (const [call_id, call] of calls) {
       if (call.open) out.push({ type: 'TOOL_CALL_END', toolCallId: ids.call({ call_id }) })
       call.open = false

@@ -29,6 +29,19 @@ export interface StreamsOptions {
   readonly connectionsMax: number
 }
 
+/** A body in another protocol than ours (a face). It has no notices: what its client must know stands in its own frames. */
+export interface ForeignBody {
+  /** Goes before our own headers' values of the same name. */
+  readonly headers: Readonly<Record<string, string>>
+  /** Frames before the first batch. */
+  readonly opening: string
+  encode(batch: Batch): string
+  /** A whole comment, for silence. */
+  readonly comment: string
+  /** What stands behind the last frame. */
+  readonly ending: string
+}
+
 export interface StreamWork {
   readonly subject: Subject
   readonly wire: Wire
@@ -38,6 +51,8 @@ export interface StreamWork {
   readonly resumable: boolean
   follow(opts: { signal: AbortSignal; opened: () => void }, deliver: Deliver): Promise<void>
   readonly extraHeaders?: Record<string, string>
+  /** Instead of our events. */
+  readonly foreign?: ForeignBody | undefined
 }
 
 export interface Streams {
@@ -93,12 +108,14 @@ export function createStreams(options: StreamsOptions): Streams {
     if (clock - stream.lastEventAt >= work.idleMs) {
       stream.leaving.abort()
       // A clean end right behind a comment stops some readers for good (go-sse); a cut brings all of them back.
-      if (stream.commented) pipe.hangUp()
+      // A face's client takes any clean end for the end of the run (wire.md §7.2).
+      if (stream.commented || work.foreign) pipe.hangUp()
       else pipe.end()
       return
     }
     if (clock - stream.lastSentAt < heartbeatMs || pipe.full) return
     stream.lastSentAt = clock
+    if (work.foreign) return pipe.write(work.foreign.comment)
     if (work.resumable && work.wire === 'sse' && stream.cursor > stream.idSent) {
       stream.idSent = stream.cursor
       pipe.write(`id: ${stream.cursor}\n\n`)
@@ -109,6 +126,7 @@ export function createStreams(options: StreamsOptions): Streams {
 
   const deliver = (stream: Stream, batch: Batch): void | Promise<void> => {
     const { work, pipe } = stream
+    if (work.foreign) return deliverForeign(stream, batch, work.foreign)
     if (batch.gap) pipe.write(gapNotice(work.wire, work.subject, batch.gap))
     if (batch.state === 'cancelling' && !stream.cancelTold) {
       stream.cancelTold = true
@@ -124,6 +142,17 @@ export function createStreams(options: StreamsOptions): Streams {
     return pipe.drained()
   }
 
+  const deliverForeign = (stream: Stream, batch: Batch, foreign: ForeignBody): void | Promise<void> => {
+    const body = foreign.encode(batch)
+    stream.cursor = batch.last
+    if (countOf(batch) > 0) stream.lastEventAt = clock
+    if (body !== '') {
+      stream.lastSentAt = clock
+      stream.pipe.write(body)
+    }
+    return stream.pipe.drained()
+  }
+
   async function serve(request: FastifyRequest, reply: FastifyReply, work: StreamWork): Promise<FastifyReply> {
     if (streams.size >= connectionsMax) {
       throw new RuncastError('overloaded', `the server has ${connectionsMax} open streams, its limit; try again later`)
@@ -137,10 +166,12 @@ export function createStreams(options: StreamsOptions): Streams {
         'content-type': contentTypes[work.wire],
         'x-runcast-heartbeat-ms': String(heartbeatMs),
         ...work.extraHeaders,
+        ...work.foreign?.headers,
       }
       reply.hijack()
       const pipe = openPipe(reply.raw, 200, headers)
-      if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
+      if (work.foreign) pipe.write(work.foreign.opening)
+      else if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
       clock = deps.now()
       stream = {
         work,
@@ -159,7 +190,10 @@ export function createStreams(options: StreamsOptions): Streams {
     reply.raw.once('close', () => leaving.abort())
     try {
       await work.follow({ signal: leaving.signal, opened }, batch => deliver(stream as Stream, batch))
-      if (!leaving.signal.aborted) stream?.pipe.end()
+      if (!leaving.signal.aborted) {
+        if (work.foreign) stream?.pipe.write(work.foreign.ending)
+        stream?.pipe.end()
+      }
     } catch (error) {
       if (!stream) throw error
       failed(stream, RuncastError.from(error), request)
@@ -170,7 +204,7 @@ export function createStreams(options: StreamsOptions): Streams {
   }
 
   const failed = (stream: Stream, error: RuncastError, request: FastifyRequest) => {
-    if (error.code === 'cursor_gone') {
+    if (error.code === 'cursor_gone' && !stream.work.foreign) {
       const { requested, oldest } = error.details as { requested: number; oldest: number }
       stream.pipe.write(gapNotice(stream.work.wire, stream.work.subject, { requested, oldest }))
       stream.pipe.end()
@@ -187,7 +221,7 @@ export function createStreams(options: StreamsOptions): Streams {
     serve,
     drain() {
       for (const { work, pipe, cursor } of streams) {
-        pipe.write(notice(work.wire, 'reconnect', work.subject, { after: cursor }))
+        if (!work.foreign) pipe.write(notice(work.wire, 'reconnect', work.subject, { after: cursor }))
         pipe.hangUp()
       }
     },
