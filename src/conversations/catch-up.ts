@@ -267,12 +267,10 @@ async function write(tx: Transaction<Tables>, tenant: string, thread: string, ch
     return
   }
   const row = messageRow(tenant, thread, change.message, change.position)
-  const insert = tx.insertInto('runcast_messages').values(row)
-  await insert
-    .onConflict(conflict => {
-      const same = conflict.columns(['tenant', 'id'])
-      return change.keep ? same.doNothing() : same.doUpdateSet(row)
-    })
+  await tx
+    .insertInto('runcast_messages')
+    .values(row)
+    .onConflict(conflict => conflict.columns(['tenant', 'id']).doUpdateSet(row))
     .execute()
 }
 

@@ -7,6 +7,8 @@ import type { Block, Message } from './message.ts'
 /** A run of the thread that was accepted and has not ended. */
 export interface Claim {
   readonly run_id: string
+  /** What its user said is in the conversation. */
+  readonly started?: true
   /** The conversation was deleted since: the run's messages belong to what is gone. */
   readonly hidden?: true
 }
@@ -33,8 +35,7 @@ export interface RunMessages {
 }
 
 export type Change =
-  /** `keep`: what stands there already stays. */
-  | { readonly type: 'put'; readonly message: Message; readonly position: number; readonly keep?: true }
+  | { readonly type: 'put'; readonly message: Message; readonly position: number }
   /** Forgets all messages before this place. */
   | { readonly type: 'clear'; readonly before: number }
 
@@ -62,22 +63,25 @@ export function foldEntry(
   const none = (after: Conversation) => ({ after, changes: [] })
   switch (entry.type) {
     case 'accepted':
-      if (at.claims.some(claim => claim.run_id === entry.run_id)) return none(at)
+      if (claimOf(at, entry.run_id)) return none(at)
       return none({ ...at, claims: [...at.claims, { run_id: entry.run_id }] })
     case 'started': {
-      const hidden = at.claims.find(claim => claim.run_id === entry.run_id)?.hidden
-      if (hidden || !run) return none(at)
-      const shown = said(show(at, place, time, run.user.user_id), place, time, run.user)
+      const claim = claimOf(at, entry.run_id)
+      if (!claim || claim.started || claim.hidden || !run) return none(at)
+      const claims = at.claims.map(one => (one === claim ? { ...claim, started: true as const } : one))
+      const shown = said(show({ ...at, claims }, place, time, run.user.user_id), place, time, run.user)
       return { after: shown, changes: [{ type: 'put', message: run.user, position: place }] }
     }
     case 'ended': {
-      const hidden = at.claims.find(claim => claim.run_id === entry.run_id)?.hidden
-      const rest = { ...at, claims: at.claims.filter(claim => claim.run_id !== entry.run_id) }
-      if (hidden || !run?.assistant) return none(rest)
+      // A feed may say the same end twice; only the first gives up the place.
+      const claim = claimOf(at, entry.run_id)
+      const rest = { ...at, claims: at.claims.filter(one => one !== claim) }
+      if (!claim || claim.hidden || !run?.assistant) return none(rest)
       const shown = said(show(rest, place, time, run.user.user_id), place, time, run.user)
+      const answer: Change = { type: 'put', message: run.assistant, position: place + 1 }
+      if (claim.started) return { after: shown, changes: [answer] }
       // A run that a crash left without its `started` still has what its user said.
-      const user: Change = { type: 'put', message: run.user, position: place, keep: true }
-      return { after: shown, changes: [user, { type: 'put', message: run.assistant, position: place + 1 }] }
+      return { after: shown, changes: [{ type: 'put', message: run.user, position: place }, answer] }
     }
     case 'created': {
       if (at.shown_at !== undefined) return none(at)
@@ -103,6 +107,10 @@ export function foldEntry(
       entry satisfies never
       return none(at)
   }
+}
+
+function claimOf(at: Conversation, run_id: string): Claim | undefined {
+  return at.claims.find(claim => claim.run_id === run_id)
 }
 
 /** The conversation with something to see in it. */

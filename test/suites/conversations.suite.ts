@@ -607,6 +607,26 @@ export function conversationsSuite(row: ConversationsRow): void {
     ])
   })
 
+  promise(
+    'a feed that says the start or the end of a run twice moves nothing and brings nothing back',
+    async opened => {
+      const { store, log } = opened
+      const { run_id } = await writeRun(log, { thread: 't', input: 'first' })
+      await writeRun(log, { thread: 't', input: 'second' })
+      const once = await everything(store, tenant)
+      const again = async () => {
+        const feed = threadFeed(tenant, 't')
+        await announce(log, feed, { type: 'started', run_id, thread_base: 0 }, Date.now())
+        await announce(log, feed, { type: 'ended', run_id, status: 'completed', last: 2, thread_base: 0 }, Date.now())
+      }
+      await again()
+      assert.deepEqual(await everything(store, tenant), once)
+      await store.delete({ tenant, thread: 't' })
+      await again()
+      await assert.rejects(store.get({ tenant, thread: 't' }), hasCode('not_found'))
+    },
+  )
+
   promise('what a feed says of a conversation disturbs no run of its thread', async ({ store, log }) => {
     const echo = defineAgent({ name: 'echo' }, async (input: string) => input)
     const bases = new Map<string, number | undefined>()
