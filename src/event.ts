@@ -185,13 +185,10 @@ export function eventOf(wire: Record<string, unknown>): Event {
   if (wire['id'] === undefined && wire['request_id'] === undefined) return wire as unknown as Event // an entry of a feed or an inbox
   const name = String(wire['type'])
   if (typeNames.has(name) && name !== 'custom') return wire as unknown as Event
-  const envelope: Record<string, unknown> = {}
-  const other: Record<string, unknown> = {}
-  for (const [key, value] of Object.entries(wire)) {
-    if (key === 'type') envelope['type'] = 'custom'
-    else if (envelopeFields.has(key)) envelope[key] = value
-    else if (key !== 'data') other[key] = value
-  }
-  const rest = Object.keys(other).length > 0 ? { other } : {}
-  return { ...envelope, name, data: wire['data'], ...rest } as unknown as Event
+  const fields = Object.entries(wire)
+  const envelope = Object.fromEntries(fields.filter(([key]) => envelopeFields.has(key)))
+  // fromEntries and no assignment: a field named __proto__ is a field like any other.
+  const other = fields.filter(([key]) => !envelopeFields.has(key) && key !== 'data')
+  const rest = other.length > 0 ? { other: Object.fromEntries(other) } : {}
+  return { ...envelope, type: 'custom', name, data: wire['data'], ...rest } as unknown as Event
 }

@@ -1,45 +1,21 @@
-// The HTTP API of the runs, as a Fastify application: routes, validation, errors, OpenAPI. wire.md's table is its
-// contract (PROTOCOL.md §5). It composes; framing is in frames.ts, bytes are in pipe.ts, and it must never buffer a stream.
+// The HTTP API of the runs, as a Fastify application: it composes routes, validation, errors, OpenAPI. wire.md's table
+// is its contract (PROTOCOL.md §5). Framing is in frames.ts, bytes are in pipe.ts; it must never buffer a stream.
 import cors from '@fastify/cors'
 import swagger from '@fastify/swagger'
-import Fastify, {
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-  type FastifyServerOptions,
-} from 'fastify'
-import { z } from 'zod'
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import type { z } from 'zod'
 import type { Agent } from '../../agent/define.ts'
-import { jsonSchemaOf } from '../../agent/schema.ts'
-import { type Code, codes, RuncastError } from '../../error.ts'
-import { eventTypes } from '../../event.ts'
-import { type DirectLimits, direct, invoke } from '../../direct.ts'
-import {
-  agentOf,
-  type Deps,
-  type FollowRunOptions,
-  type LocalRuns,
-  type Principal,
-  type Runs,
-  type Target,
-} from '../../runs.ts'
-import { isEnded } from '../../log.ts'
+import type { DirectLimits } from '../../direct.ts'
+import { RuncastError } from '../../error.ts'
+import type { Deps, LocalRuns, Principal, Runs } from '../../runs.ts'
+import { aboutRoutes } from './about.ts'
 import { anonymous, type Authenticate } from './auth.ts'
-import { docsPage } from './docs.ts'
-import type { Subject, Wire } from './frames.ts'
-import { createMetrics, type Metrics } from './metrics.ts'
-import {
-  cancelQuery,
-  type EventsQuery,
-  eventsQuery,
-  inputBody,
-  invokeQuery,
-  listQuery,
-  snapshotQuery,
-  type StartQuery,
-  startQuery,
-  validatorOf,
-} from './schemas.ts'
+import { parseBodies, sendError } from './errors.ts'
+import type { Metrics } from './metrics.ts'
+import { openapiHead, openapiSchemas } from './openapi.ts'
+import { pathOf } from './request.ts'
+import { invokeRoutes, runRoutes } from './routes.ts'
+import { validatorOf } from './schemas.ts'
 import { createStreams, type Streams } from './streams.ts'
 
 export interface AppOptions {

@@ -1,0 +1,57 @@
+// What the server says of itself: health, readiness, metrics, schemas, documentation.
+import type { FastifyInstance } from 'fastify'
+import { jsonSchemaOf } from '../../agent/schema.ts'
+import { RuncastError } from '../../error.ts'
+import { eventTypes } from '../../event.ts'
+import { agentOf } from '../../runs.ts'
+import type { AppOptions } from './app.ts'
+import { docsPage } from './docs.ts'
+import { createMetrics } from './metrics.ts'
+import type { Streams } from './streams.ts'
+
+/** Needs no key: for load balancers, and for who reads how to send one. */
+const open = { config: { public: true } }
+
+/** Health, readiness, metrics, and what the server says of itself. */
+export function aboutRoutes(fastify: FastifyInstance, options: AppOptions, streams: Streams): void {
+  const { runs, deps, service = 'runcast', version } = options
+  const metrics = options.metrics ?? createMetrics()
+  const first = () => agentOf(runs.agents, undefined)
+  const tags = ['server']
+  fastify.get('/health', { ...open, schema: { summary: 'Whether the process lives.', tags } }, async () => {
+    const { name: agent, framework } = first()
+    return { status: 'ok', service, version, timestamp: new Date(deps.now()).toISOString(), agent, framework }
+  })
+  fastify.get('/ready', { ...open, schema: { summary: 'Whether it takes work.', tags } }, async () => {
+    if (options.ready?.() === false) throw new RuncastError('not_ready', 'the agents are still loading')
+    return { success: true, status: 'ready', agent: first().name }
+  })
+  fastify.get('/metrics', { schema: { summary: 'Prometheus metrics.', tags } }, async (_request, reply) => {
+    metrics.streamsOpen(streams.open)
+    return reply.type(metrics.contentType).send(await metrics.text())
+  })
+  fastify.get('/schema', { schema: { summary: 'Input and output schemas of the agents.', tags } }, async () => ({
+    agents: runs.agents.map(agent => ({
+      name: agent.name,
+      input: jsonSchemaOf(agent.input),
+      output: jsonSchemaOf(agent.output),
+    })),
+  }))
+  fastify.get('/info', { schema: { summary: 'What this server offers.', tags } }, async () => ({
+    service,
+    version,
+    agents: runs.agents.map(({ name, framework, description }) => ({
+      name,
+      framework,
+      ...(description !== undefined && { description }),
+    })),
+    rest: options.rest !== false,
+    streaming: options.streaming !== false ? 'sse' : 'none',
+    async_runs: options.asyncRuns !== false,
+    event_types: eventTypes,
+  }))
+  fastify.get('/openapi.json', { ...open, schema: { hide: true } }, async () => fastify.swagger())
+  fastify.get('/docs', { ...open, schema: { hide: true } }, async (_request, reply) =>
+    reply.type('text/html; charset=utf-8').send(docsPage(fastify.swagger() as never)),
+  )
+}

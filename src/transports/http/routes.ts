@@ -1,0 +1,229 @@
+// The routes of runs: `/invoke`, `/invoke/stream`, `/runs` and what stands below. Each reads its request, asks Runs, and
+// answers; streams are handed on. None of them knows a log.
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { z } from 'zod'
+import { type DirectLimits, direct, invoke } from '../../direct.ts'
+import { type Code, codes } from '../../error.ts'
+import { isEnded } from '../../log.ts'
+import { agentOf, type FollowRunOptions, type Target } from '../../runs.ts'
+import type { RouteParts } from './app.ts'
+import type { Subject } from './frames.ts'
+import { invokeSchema, startSchema } from './openapi.ts'
+import { cursorOf, idOf, leavingOf, reasonOf, typesOf, wantsStream, wireOf } from './request.ts'
+import {
+  cancelQuery,
+  type EventsQuery,
+  eventsQuery,
+  inputBody,
+  type invokeQuery,
+  listQuery,
+  snapshotQuery,
+  type StartQuery,
+} from './schemas.ts'
+
+export interface InvokeOptions {
+  readonly rest?: boolean
+  readonly streaming?: boolean
+  readonly direct: DirectLimits
+}
+
+/** Runs that belong to their request. */
+export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, options: InvokeOptions): void {
+  const { agents, streams, deps, idleMs, bodyLimit } = parts
+  const routeOptions = (summary: string) => ({ bodyLimit, schema: invokeSchema(summary, agents) })
+  if (options.rest !== false) {
+    fastify.post('/invoke', routeOptions('Runs an agent and answers with its output.'), runOnce)
+  }
+  if (options.streaming !== false) {
+    fastify.post(
+      '/invoke/stream',
+      routeOptions('Runs an agent and streams its events over this connection.'),
+      streamOnce,
+    )
+  }
+
+  async function runOnce(request: FastifyRequest, reply: FastifyReply) {
+    const { agent: name } = request.query as z.infer<typeof invokeQuery>
+    const agent = agentOf(agents, name)
+    const leaving = leavingOf(reply)
+    const end = await invoke({
+      ...options.direct,
+      agent,
+      input: request.body,
+      deps,
+      principal: request.principal,
+      signal: leaving,
+    })
+    if (end.type === 'complete') {
+      const { output, latency_seconds, metadata } = end
+      return {
+        success: true,
+        output,
+        metadata: { ...metadata, agent: agent.name, framework: agent.framework, latency_seconds },
+      }
+    }
+    const [code, error] =
+      end.type === 'error' ? [end.code, end.error] : ['cancelled', end.reason ?? 'the run was cancelled']
+    reply.code(codes[code as Code]?.http ?? 500)
+    return { success: false, error, code, details: end.type === 'error' ? (end.details ?? {}) : {} }
+  }
+
+  async function streamOnce(request: FastifyRequest, reply: FastifyReply) {
+    const { agent: name, timeout } = request.query as z.infer<typeof invokeQuery>
+    const agent = agentOf(agents, name)
+    const stream = await direct({ ...options.direct, agent, input: request.body, deps, principal: request.principal })
+    return streams.serve(request, reply, {
+      subject: { request_id: stream.request_id },
+      wire: wireOf(request),
+      idleMs: timeout === undefined ? idleMs : timeout * 1000,
+      resumable: false,
+      follow: ({ signal, opened }, deliver) => {
+        opened()
+        return stream.follow({ signal }, deliver)
+      },
+    })
+  }
+}
+
+/** Runs that are kept. */
+export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
+  const { agents, runsOf, streams, deps, idleMs, bodyLimit } = parts
+
+  fastify.post('/runs', { bodyLimit, schema: startSchema(agents) }, async (request, reply) => {
+    const query = request.query as StartQuery
+    const { run_id: run, thread_id: thread, on_busy: onBusy, scenario, company_id } = query
+    const key = request.headers['idempotency-key']
+    const labels = { ...(scenario !== undefined && { scenario }), ...(company_id !== undefined && { company_id }) }
+    const info = await runsOf(request).start(query.agent, request.body, {
+      run,
+      thread,
+      onBusy,
+      idempotencyKey: typeof key === 'string' && key !== '' ? key : undefined,
+      labels: Object.keys(labels).length > 0 ? labels : undefined,
+    })
+    const location = `${fastify.prefix}/runs/${info.run_id}`
+    if (wantsStream(request)) {
+      return streamEvents(request, reply, info.run_id, query, { location, 'x-runcast-run-id': info.run_id })
+    }
+    reply.code(202).header('location', location)
+    return { run_id: info.run_id, status: info.status, events_url: `${location}/events`, created_at: info.created_at }
+  })
+
+  fastify.get(
+    '/runs',
+    { schema: { summary: 'Lists runs, newest first.', tags: ['runs'], querystring: listQuery } },
+    async request => {
+      const { thread_id: thread, ...filter } = request.query as z.infer<typeof listQuery>
+      return runsOf(request).list({ ...filter, thread })
+    },
+  )
+
+  fastify.get(
+    '/runs/:id',
+    { schema: { summary: 'A run, with its output or error once it ended.', tags: ['runs'] } },
+    async request => runsOf(request).get(idOf(request)),
+  )
+
+  const eventsSchema = {
+    summary: "A run's events: replay, live, late, resumed, all the same.",
+    tags: ['runs'],
+    querystring: eventsQuery,
+  }
+  fastify.get('/runs/:id/events', { schema: eventsSchema }, async (request, reply) => {
+    const query = request.query as EventsQuery
+    const after = cursorOf(request, query)
+    const { status, last_sequence } = await runsOf(request).get(idOf(request))
+    if (isEnded(status) && after >= last_sequence) return reply.code(204).send()
+    return streamEvents(request, reply, idOf(request), { ...query, after }, {})
+  })
+
+  fastify.get(
+    '/runs/:id/snapshot',
+    { schema: { summary: 'The view of a run at a cursor.', tags: ['runs'], querystring: snapshotQuery } },
+    async request => {
+      const { at } = request.query as z.infer<typeof snapshotQuery>
+      const view = await runsOf(request).snapshot(idOf(request), at)
+      return { run_id: idOf(request), at: view.at, view }
+    },
+  )
+
+  fastify.post(
+    '/runs/:id/input',
+    { schema: { summary: 'Answers a question of the agent.', tags: ['runs'], body: inputBody } },
+    async (request, reply) => {
+      const { input_id, value } = request.body as z.infer<typeof inputBody>
+      await runsOf(request).tell(idOf(request), { type: 'input', input_id, value })
+      return reply.code(202).send({ run_id: idOf(request), input_id })
+    },
+  )
+
+  const cancelSchema = { tags: ['runs'], querystring: cancelQuery }
+  fastify.delete(
+    '/runs/:id',
+    { schema: { ...cancelSchema, summary: 'Cancels a run; answers when it is sealed.' } },
+    async request => {
+      const { run_id, status, reason } = await runsOf(request).cancel(idOf(request), reasonOf(request))
+      return { run_id, status, ...(reason !== undefined && { reason }) }
+    },
+  )
+
+  fastify.post(
+    '/runs/:id/cancel',
+    { schema: { ...cancelSchema, summary: 'Requests a cancel; answers at once.' } },
+    async (request, reply) => {
+      const reason = reasonOf(request)
+      await runsOf(request).tell(idOf(request), { type: 'cancel', ...(reason !== undefined && { reason }) })
+      return reply.code(202).send({ run_id: idOf(request), cancel_requested_at: new Date(deps.now()).toISOString() })
+    },
+  )
+
+  const feedSchema = {
+    summary: "A thread's feed: which runs it has, as they come.",
+    tags: ['threads'],
+    querystring: eventsQuery.pick({ after: true, timeout: true }),
+  }
+  fastify.get('/threads/:id/events', { schema: feedSchema }, async (request, reply) => {
+    const query = request.query as EventsQuery
+    const after = cursorOf(request, query)
+    return serveTarget(
+      request,
+      reply,
+      { thread_id: idOf(request) },
+      { thread: idOf(request) },
+      { after },
+      query.timeout,
+      {},
+    )
+  })
+
+  function streamEvents(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    run: string,
+    query: EventsQuery,
+    headers: Record<string, string>,
+  ) {
+    const strict = query.strict === '1' || query.strict === 'true'
+    const opts = { after: query.after ?? 0, types: typesOf(query.types), strict }
+    return serveTarget(request, reply, { run_id: run }, run, opts, query.timeout, headers)
+  }
+
+  function serveTarget(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    subject: Subject,
+    target: Target,
+    opts: FollowRunOptions,
+    timeout: number | undefined,
+    extraHeaders: Record<string, string>,
+  ) {
+    return streams.serve(request, reply, {
+      subject,
+      wire: wireOf(request),
+      idleMs: timeout === undefined ? idleMs : timeout * 1000,
+      resumable: true,
+      extraHeaders,
+      follow: (more, deliver) => runsOf(request).follow(target, { ...opts, ...more }, deliver),
+    })
+  }
+}
