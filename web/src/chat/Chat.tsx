@@ -1,0 +1,167 @@
+// One conversation: its turns, what happens now, and where one writes. It follows the newest words unless the reader has
+// scrolled away from them.
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from 'react'
+import { RuncastError } from '../../../src/client/index.ts'
+import type { AgentChoice } from '../agents.ts'
+import { Icon } from '../Icon.tsx'
+import type { Server } from '../server.ts'
+import { useSignal } from '../signal.ts'
+import { Announcer } from './Announcer.tsx'
+import { ChatHeader } from './ChatHeader.tsx'
+import { Composer } from './Composer.tsx'
+import { ConnectionNotice } from './ConnectionNotice.tsx'
+import { openThread } from './thread.ts'
+import { isRunning } from './turn.ts'
+import { TurnView } from './TurnView.tsx'
+import { Welcome } from './Welcome.tsx'
+
+export interface ChatProps {
+  readonly server: Server
+  readonly thread: string
+  readonly isNew: boolean
+  readonly agents: readonly AgentChoice[]
+  readonly title: string | undefined
+  readonly unreachable: RuncastError | undefined
+  readonly retry: () => void
+  readonly changed: () => void
+  /** The first message was sent. */
+  readonly begun: () => void
+  /** It was deleted. */
+  readonly gone: () => void
+  readonly showMenu: () => void
+  readonly menuShown: boolean
+}
+
+const agentName = 'runcast.agent'
+
+export function Chat(props: ChatProps) {
+  const { server, thread: id, agents, changed } = props
+  const thread = useMemo(() => openThread({ server, id, changed }), [server, id, changed])
+  useEffect(() => thread.open(), [thread])
+  const { turns, loading, failed, older } = useSignal(thread.state)
+  const [chosen, setChosen] = useState(() => localStorage.getItem(agentName))
+  const [problem, setProblem] = useState<string>()
+  const agent = agents.find(one => one.name === chosen) ?? agents[0]
+  const running = turns.find(turn => isRunning(turn.answer))
+  const stopping = running?.answer?.source === 'live' ? running.answer.stopping : undefined
+
+  const choose = (name: string) => {
+    localStorage.setItem(agentName, name)
+    setChosen(name)
+  }
+  const send = (words: string) => {
+    if (!agent) return
+    setProblem(undefined)
+    thread.send(agent, words)
+    props.begun()
+  }
+  const stop = () => {
+    if (running?.run_id === undefined) return
+    thread
+      .stop(running.run_id)
+      .catch((error: unknown) => setProblem(`It could not be stopped: ${RuncastError.from(error).message}`))
+  }
+
+  return (
+    <div className="chat">
+      <ChatHeader {...props} thread={id} begun={!props.isNew} />
+      <ConnectionNotice server={server} />
+      <Scroller newest={turns}>
+        {older !== undefined && (
+          <button type="button" className="button older" onClick={() => void thread.loadOlder()}>
+            Show earlier messages
+          </button>
+        )}
+        {turns.length === 0 && !loading && !failed && agent && <Welcome agent={agent} send={send} />}
+        {turns.length === 0 && loading && !props.isNew && <p className="loading">Loading the conversation…</p>}
+        <ol className="turns" aria-label="Messages">
+          {turns.map((turn, index) => (
+            <TurnView
+              key={turn.key}
+              turn={turn}
+              server={server}
+              newest={index === turns.length - 1}
+              answer={thread.answer}
+            />
+          ))}
+        </ol>
+        {failed && (
+          <p className="note error" role="alert">
+            <Icon name="alert" /> This conversation cannot be read now: {failed.message}
+          </p>
+        )}
+      </Scroller>
+      <Announcer turns={turns} />
+      <div className="dock">
+        {props.unreachable && (
+          <p className="note error" role="alert">
+            <Icon name="alert" /> {props.unreachable.message}{' '}
+            <button type="button" className="link" onClick={props.retry}>
+              Try again
+            </button>
+          </p>
+        )}
+        {problem !== undefined && (
+          <p className="note error" role="alert">
+            {problem}
+          </p>
+        )}
+        <Composer
+          agents={agents}
+          agent={agent}
+          choose={choose}
+          send={send}
+          running={running !== undefined}
+          stopping={stopping}
+          stop={stop}
+          stoppable={running?.run_id !== undefined}
+        />
+      </div>
+    </div>
+  )
+}
+
+/** Nearer to the end than that is at the end. */
+const nearPx = 80
+
+function Scroller({ children, newest }: { children: React.ReactNode; newest: unknown }) {
+  const place = useRef<HTMLElement>(null)
+  const stuck = useRef(true)
+  const [away, setAway] = useState(false)
+  const toEnd = () => place.current?.scrollTo({ top: place.current.scrollHeight })
+  useLayoutEffect(() => {
+    if (stuck.current) toEnd()
+  }, [newest])
+  useEffect(() => {
+    const content = place.current?.firstElementChild
+    if (!content) return
+    // A chart that is drawn later makes the conversation longer.
+    const watch = new ResizeObserver(() => stuck.current && toEnd())
+    watch.observe(content)
+    return () => watch.disconnect()
+  }, [])
+  const look = () => {
+    const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = place.current ?? {}
+    stuck.current = scrollHeight - scrollTop - clientHeight < nearPx
+    setAway(!stuck.current)
+  }
+  return (
+    <div className="scroll-frame">
+      <main ref={place} className="scroll" onScroll={look} tabIndex={-1}>
+        <div className="column">{children}</div>
+      </main>
+      {away && (
+        <button
+          type="button"
+          className="to-end"
+          onClick={() => {
+            stuck.current = true
+            toEnd()
+          }}
+        >
+          <Icon name="down" /> Newest
+        </button>
+      )}
+    </div>
+  )
+}

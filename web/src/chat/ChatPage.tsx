@@ -1,0 +1,69 @@
+// The chat: conversations at the left, the open one in the middle. It holds what both need: the agents, the list, and the
+// thread of a chat that has not begun.
+import { useCallback, useEffect, useMemo, useState } from 'react'
+import { RuncastError } from '../../../src/client/index.ts'
+import type { AgentChoice } from '../agents.ts'
+import { ApiKey } from './ApiKey.tsx'
+import { chatHref, replaceRoute } from '../route.ts'
+import type { Server } from '../server.ts'
+import { Chat } from './Chat.tsx'
+import { Sidebar } from './Sidebar.tsx'
+import { useConversations } from './use-conversations.ts'
+
+export function ChatPage({ server, thread }: { server: Server; thread: string | undefined }) {
+  const [draft, setDraft] = useState(newThread)
+  const [agents, setAgents] = useState<readonly AgentChoice[]>([])
+  const [failed, setFailed] = useState<RuncastError>()
+  const [menu, setMenu] = useState(false)
+  const list = useConversations(server)
+  const open = thread ?? draft
+
+  const learnAgents = useCallback(() => {
+    server.agents().then(
+      found => {
+        setAgents(found)
+        setFailed(undefined)
+      },
+      error => setFailed(RuncastError.from(error)),
+    )
+  }, [server])
+  useEffect(learnAgents, [learnAgents])
+  useEffect(() => {
+    addEventListener('online', learnAgents)
+    return () => removeEventListener('online', learnAgents)
+  }, [learnAgents])
+  useEffect(() => setMenu(false), [open])
+
+  const conversation = useMemo(() => list.conversations.find(one => one.id === open), [list.conversations, open])
+  const begin = () => {
+    setDraft(newThread())
+    location.hash = chatHref()
+    setMenu(false)
+  }
+
+  if (failed?.code === 'unauthenticated') return <ApiKey reason={failed.message} />
+  return (
+    <div className="page">
+      <Sidebar list={list} open={thread} shown={menu} begin={begin} close={() => setMenu(false)} />
+      <Chat
+        key={open}
+        server={server}
+        thread={open}
+        isNew={thread === undefined}
+        agents={agents}
+        title={conversation?.title}
+        unreachable={failed}
+        retry={learnAgents}
+        changed={list.refresh}
+        begun={() => thread === undefined && replaceRoute(chatHref(open))}
+        gone={begin}
+        showMenu={() => setMenu(true)}
+        menuShown={menu}
+      />
+    </div>
+  )
+}
+
+function newThread(): string {
+  return Array.from(crypto.getRandomValues(new Uint8Array(12)), byte => byte.toString(16).padStart(2, '0')).join('')
+}

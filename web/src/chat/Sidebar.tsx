@@ -1,0 +1,86 @@
+// The conversations, newest change first. On a phone it slides over the chat and gives the keyboard back when it closes.
+import { useEffect, useRef } from 'react'
+import { Icon } from '../Icon.tsx'
+import { chatHref, inspectHref } from '../route.ts'
+import { useMedia } from './use-media.ts'
+import type { ConversationList } from './use-conversations.ts'
+
+export interface SidebarProps {
+  readonly list: ConversationList
+  readonly open: string | undefined
+  readonly shown: boolean
+  readonly begin: () => void
+  readonly close: () => void
+}
+
+export function Sidebar({ list, open, shown, begin, close }: SidebarProps) {
+  const { conversations, state, more } = list
+  const narrow = useMedia('(max-width: 760px)')
+  const place = useRef<HTMLElement>(null)
+  useEffect(() => {
+    if (!narrow || !shown) return
+    place.current?.querySelector<HTMLElement>('button')?.focus()
+    const escape = (event: KeyboardEvent) => event.key === 'Escape' && close()
+    addEventListener('keydown', escape)
+    return () => removeEventListener('keydown', escape)
+  }, [narrow, shown, close])
+  return (
+    <>
+      {narrow && shown && <div className="veil" onClick={close} />}
+      <nav
+        ref={place}
+        id="sidebar"
+        className={`sidebar ${shown ? 'shown' : ''}`}
+        aria-label="Conversations"
+        inert={narrow && !shown}
+      >
+        <div className="brand">
+          <img src="favicon.svg" alt="" width="24" height="24" />
+          <span>Runcast</span>
+          {narrow && (
+            <button type="button" className="quiet only-icon" aria-label="Close the list" onClick={close}>
+              <Icon name="close" />
+            </button>
+          )}
+        </div>
+        <button type="button" className="new-chat" onClick={begin}>
+          <Icon name="plus" /> New chat
+        </button>
+        {state instanceof Error && <p className="muted small">The list cannot be loaded: {state.message}</p>}
+        {state === 'none' && <p className="muted small">This server keeps no conversations.</p>}
+        {state === 'ready' && conversations.length === 0 && (
+          <p className="muted small">Your conversations appear here.</p>
+        )}
+        <ul>
+          {conversations.map(({ id, title, updated_at }) => (
+            <li key={id}>
+              <a href={chatHref(id)} aria-current={id === open ? 'page' : undefined}>
+                <span className="title">{title ?? 'Untitled'}</span>
+                <time dateTime={updated_at}>{when(updated_at)}</time>
+              </a>
+            </li>
+          ))}
+        </ul>
+        {more && (
+          <button type="button" className="quiet" onClick={more}>
+            Show more
+          </button>
+        )}
+        <a className="foot" href={inspectHref()}>
+          <Icon name="graph" /> Run inspector
+        </a>
+      </nav>
+    </>
+  )
+}
+
+const dayMs = 86_400_000
+
+function when(iso: string): string {
+  const date = new Date(iso)
+  const today = new Date()
+  if (date.toDateString() === today.toDateString())
+    return date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
+  const near = today.getTime() - date.getTime() < 6 * dayMs
+  return date.toLocaleDateString([], near ? { weekday: 'short' } : { day: 'numeric', month: 'short' })
+}
