@@ -9,6 +9,7 @@ import type { Conversations } from './conversations/conversations.ts'
 import { conversationRoutes } from './conversations/routes.ts'
 import { realDeps } from './deps.ts'
 import { RuncastError } from './error.ts'
+import { aguiRoutes } from './faces/agui.ts'
 import type { Log } from './log.ts'
 import { compilePatterns } from './redact.ts'
 import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.ts'
@@ -69,7 +70,12 @@ export async function compose(options: ServeOptions): Promise<Composed> {
   const runs = createRuns({ ...options, log, agents, deps, observer })
   await runs.recover()
   const direct = { ...directOf(options), observer, ...options.direct }
-  return { log, runs, appOptions: { ...options, runs, deps, metrics, direct, version: options.version ?? version } }
+  const faces = options.faces ?? [aguiRoutes]
+  return {
+    log,
+    runs,
+    appOptions: { ...options, runs, deps, metrics, direct, faces, version: options.version ?? version },
+  }
 }
 
 /** Starts a server for agents. */
@@ -151,9 +157,12 @@ export async function optionsOf(
 ): Promise<ServeOptions> {
   const { expose, streaming, policies, retention, limits, auth } = config
   const { events, connection } = streaming
+  const log = await logOf(config)
+  const conversations = await conversationsOf(config, log)
   return {
     agents,
-    log: await logOf(config),
+    log,
+    conversations,
     host: expose.host,
     port: expose.port,
     rest: expose.rest,
@@ -185,6 +194,7 @@ export async function optionsOf(
       bytesPerRunMax: retention.bytesPerRun,
       bytesTotalMax: retention.bytesTotal,
       eventsPerRunMax: retention.eventsPerRun,
+      hold: conversations.holds,
     },
     direct: {
       bounds: {
@@ -201,6 +211,13 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
   if (streaming.backend !== 'sqlite') return memory()
   const { sqlite: open } = await import('./backends/sqlite.ts')
   return open({ path: sqlite.path, durability: sqlite.durability })
+}
+
+/** Beside the log: as lasting as it is, or in the Postgres that is named. */
+async function conversationsOf({ streaming, sqlite, postgres }: Config, log: Log): Promise<Conversations> {
+  const { createConversations } = await import('./conversations/conversations.ts')
+  const file = streaming.backend === 'sqlite' ? `${sqlite.path}-conversations` : ':memory:'
+  return createConversations({ log, db: postgres ? { postgres: postgres.url } : { sqlite: file }, deps: realDeps })
 }
 
 function authOf({ auth }: Config, env: Readonly<Record<string, string | undefined>>) {

@@ -13,6 +13,7 @@ import { loadConfig } from '../src/config/load.ts'
 import { unsupported } from '../src/config/unsupported.ts'
 import { loadAgents } from '../src/load-agents.ts'
 import { optionsOf, type Served, serve } from '../src/server.ts'
+import { serviceOrSkip } from './services/require.ts'
 
 const agentFile = `
 export async function* run(input, ctx) {
@@ -390,4 +391,40 @@ test('H109 keys of parts that come later are refused by run, each with its reaso
     for (const { message, fix } of problems) assert.match(`${message}; ${fix}`, /not in this version.*; \w+/)
     rmSync(dir, { recursive: true, force: true })
   }
+})
+
+effect('conversations', 'a thread has messages, kept beside the runs (ON9)', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'runcast-effects-chat-'))
+  const keys = { 'streaming.backend': 'sqlite', 'runcast.sqlite.path': join(dir, 'runs.db') }
+  const messagesOf = async (served: Served) =>
+    (await (await fetch(`${served.url}/conversations/t/messages`)).json()) as { messages: { role: string }[] }
+  for (const opened of ['first', 'again']) {
+    await using served = await serving(keys)
+    if (opened === 'first') await events(served, await start(served, { text: 'hello' }, '?thread_id=t'))
+    for (let waited = 0; waited < 5_000 && (await messagesOf(served)).messages?.length !== 2; waited += 50)
+      await sleep(50)
+    assert.deepEqual(
+      (await messagesOf(served)).messages.map(message => message.role),
+      ['user', 'assistant'],
+    )
+  }
+  rmSync(dir, { recursive: true, force: true })
+})
+
+test('H49 runcast.postgres: conversations are kept in Postgres', async t => {
+  const postgres = await serviceOrSkip(t, 'postgres')
+  if (!postgres) return
+  const keys = { 'runcast.postgres.url': await postgres.database() }
+  {
+    await using served = await serving(keys)
+    await events(served, await start(served, { text: 'hello' }, '?thread_id=t'))
+    for (let waited = 0; waited < 5_000; waited += 50) {
+      const answer = (await (await fetch(`${served.url}/conversations/t/messages`)).json()) as { messages?: object[] }
+      if (answer.messages?.length === 2) break
+      await sleep(50)
+    }
+  }
+  await using served = await serving(keys)
+  const { messages } = (await (await fetch(`${served.url}/conversations/t/messages`)).json()) as { messages: object[] }
+  assert.equal(messages.length, 2)
 })

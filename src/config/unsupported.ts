@@ -74,12 +74,6 @@ export const notYet: readonly Row[] = [
     fix: 'delete the section',
   },
   {
-    path: 'runcast.postgres',
-    asked: ({ postgres }) => postgres !== undefined,
-    reason: 'Postgres is not in this version',
-    fix: 'delete the section and use the sqlite backend',
-  },
-  {
     path: 'runcast.otel',
     asked: ({ otel }) => otel !== undefined,
     reason: 'the export to OpenTelemetry is not in this version',
