@@ -10,6 +10,7 @@ import { conversationRoutes } from './conversations/routes.ts'
 import { realDeps } from './deps.ts'
 import { RuncastError } from './error.ts'
 import { aguiRoutes } from './faces/agui.ts'
+import { aisdkRoutes } from './faces/aisdk.ts'
 import type { Log } from './log.ts'
 import { compilePatterns } from './redact.ts'
 import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.ts'
@@ -70,7 +71,7 @@ export async function compose(options: ServeOptions): Promise<Composed> {
   const runs = createRuns({ ...options, log, agents, deps, observer })
   await runs.recover()
   const direct = { ...directOf(options), observer, ...options.direct }
-  const faces = options.faces ?? [aguiRoutes]
+  const faces = options.faces ?? [aguiRoutes, aisdkRoutes]
   return {
     log,
     runs,
@@ -163,6 +164,7 @@ export async function optionsOf(
     agents,
     log,
     conversations,
+    web: true,
     host: expose.host,
     port: expose.port,
     rest: expose.rest,
