@@ -7,6 +7,7 @@ import { RuncastError } from './error.ts'
 import type { Body } from './event.ts'
 import type { HeadChange, Key, Log } from './log.ts'
 import { createOutputLimit } from './output-limit.ts'
+import { ownerTriesMax, persist, retryWaitMs } from './persist.ts'
 import type { Redactor } from './redact.ts'
 import { atEndOfTurn } from './turn.ts'
 
@@ -107,16 +108,19 @@ export function createExit(options: ExitOptions): Exit {
   /** A failed append may have arrived all the same: the tail says. A backend that is away is asked again, with backoff. */
   const recover = async (sent: Sent, thrown: unknown) => {
     let error = RuncastError.from(thrown, 'unavailable')
-    for (let attempt = 0; attempt < retriesMax; attempt++) {
-      try {
-        const arrived = await hasArrived(log, key, last, sent)
-        if (arrived !== undefined) return stored(arrived)
-        if (!error.retryable) break
-        await options.sleep(Math.min(retryMsMax, retryMsMin * 2 ** attempt))
-        return stored(await log.append(key, last, sent.entries, sent.head))
-      } catch (again) {
-        error = RuncastError.from(again, 'unavailable')
+    try {
+      for (let tries = 1; tries <= ownerTriesMax; tries++) {
+        const look = () => arrival(log, key, last, sent)
+        const found = await persist(look, { sleep: options.sleep, triesMax: ownerTriesMax })
+        if (found === 'ours') return stored(last + sent.entries.length)
+        if (found === 'foreign' || !error.retryable) break
+        await options.sleep(retryWaitMs(tries))
+        const appended = await attempt(() => log.append(key, last, sent.entries, sent.head))
+        if (typeof appended === 'number') return stored(appended)
+        error = appended
       }
+    } catch (away) {
+      error = RuncastError.from(away, 'unavailable')
     }
     fail(error)
   }
@@ -189,11 +193,6 @@ export function createExit(options: ExitOptions): Exit {
   }
 }
 
-/** How often, and after how long, an append is tried again: about a minute in all, then the run is lost. */
-const retriesMax = 12
-const retryMsMin = 20
-const retryMsMax = 10_000
-
 interface Sent {
   readonly entries: readonly Entry[]
   readonly head: HeadChange | undefined
@@ -201,14 +200,27 @@ interface Sent {
   readonly bytes: number
 }
 
-/** Whether entries whose acknowledgement was lost are in the log: the new last if so, undefined if nothing came. */
-async function hasArrived(log: Log, key: Key, after: number, sent: Sent): Promise<number | undefined> {
-  const batch = await log.read(key, after, sent.entries.length + 1)
-  if (batch.last === after) return undefined
-  const first = sent.entries[0]
-  const ours = first && batch.after === after && batch.json(0).toString().endsWith(`${first.body}}`)
-  if (ours && batch.last === after + sent.entries.length) return batch.last
-  throw new RuncastError('conflict', `${key} has another owner: it is at ${batch.last}, and we wrote to ${after}`)
+async function attempt(append: () => number | Promise<number>): Promise<number | RuncastError> {
+  try {
+    return await append()
+  } catch (error) {
+    return RuncastError.from(error, 'unavailable')
+  }
+}
+
+/** What stands where entries were to go whose acknowledgement is missing. */
+async function arrival(log: Log, key: Key, after: number, { entries }: Sent): Promise<'nothing' | 'ours' | 'foreign'> {
+  let at = 0
+  while (at < entries.length + 1) {
+    const batch = await log.read(key, after + at, entries.length + 1 - at) // it may return fewer
+    if (batch.count === 0) break
+    for (let index = 0; index < batch.count; index++) {
+      const entry = entries[at++]
+      if (!entry || !batch.json(index).toString().endsWith(`${entry.body}}`)) return 'foreign'
+    }
+  }
+  if (at === 0) return 'nothing'
+  return at === entries.length ? 'ours' : 'foreign' // an append is all or nothing
 }
 
 function encoded(body: Body, time: number, bytesMax = eventBytesMax): Entry {

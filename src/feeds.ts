@@ -1,6 +1,6 @@
 // Which runs exist, as logs: one feed per tenant, one per thread. A thread's feed is also its queue: compare-and-append
 // is "one run at a time". Written first, repaired on read; it must never need two logs to change together.
-import { plainEntry } from './batch.ts'
+import { type Entry, plainEntry } from './batch.ts'
 import { RuncastError } from './error.ts'
 import { follow } from './follow.ts'
 import { type FeedEntry, isRunEntry, type Key, type Log, type Numbered, readLimitEntries, type Status } from './log.ts'
@@ -24,22 +24,34 @@ interface Queue {
 }
 
 export interface Feeds {
-  /** Appends behind whatever is there. */
+  /** Appends behind whatever is there. Whoever repeats it after a failure may have said it twice: readers fold by run. */
   announce(feed: Key, entry: FeedEntry): Promise<void>
   /** Takes a place on a thread, or throws `thread_busy`. A claim of the same run is one's own: go on. */
   claim(feed: Key, run: string, onBusy: OnBusy): Promise<void>
   /** Waits until all earlier claims ended and says so; returns the run's thread_base. Undefined when aborted. */
   turn(feed: Key, run: string, signal: AbortSignal): Promise<number | undefined>
+  /** Whether a run has a place on a thread. */
+  holds(feed: Key, run: string): Promise<boolean>
+  /** Gives up the place of a run that had its turn and is sealed. Saying it twice says it once. */
+  leave(feed: Key, run: string, ended: { status: Status; last: number }): Promise<void>
 }
 
 export interface FeedsOptions {
   readonly log: Log
   readonly owner: string
   readonly now: () => number
-  /** Ends a claim whose process is gone: seals its run and returns how it ended. */
-  readonly settle: (claim: Claim) => Promise<{ status: Status; last: number } | undefined>
+  /** Ends the first claim of a feed when nobody stands behind it any more; false when somebody does. */
+  readonly settle: (feed: Key, claim: Claim) => Promise<boolean>
   /** Asks a run to stop because another one takes its thread. */
   readonly interrupt: (run: string) => Promise<void>
+}
+
+/** Announcements of one feed that go out together. */
+interface Outbox {
+  readonly entries: Entry[]
+  /** Takes more until it is sent. */
+  open: boolean
+  sent: Promise<void>
 }
 
 /** Threads whose queue is kept folded; the others are folded again from their feed when they are next used. */
@@ -47,12 +59,12 @@ const queuesMax = 1_000
 
 export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions): Feeds {
   const queues = new Map<Key, Queue>()
+  /** Where the feeds of tenants end; a thread's own queue knows that. */
   const tails = new Map<Key, number>()
+  const outboxes = new Map<Key, Outbox>()
 
-  const append = async (feed: Key, after: number, entry: FeedEntry) => {
-    const last = await log.append(feed, after, [plainEntry(entry, now())])
-    tails.set(feed, last)
-  }
+  const append = async (feed: Key, after: number, entry: FeedEntry) =>
+    log.append(feed, after, [plainEntry(entry, now())])
 
   /** False when somebody was faster. */
   const appended = async (feed: Key, after: number, entry: FeedEntry): Promise<boolean> => {
@@ -65,17 +77,42 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
     }
   }
 
-  const announce = async (feed: Key, entry: FeedEntry) => {
-    for (;;) {
-      const after = tails.get(feed) ?? 0
+  /** One append at a time per feed, with everything that came meanwhile: a thousand starters do not race each other. */
+  const announce = (feed: Key, entry: FeedEntry): Promise<void> => {
+    const waiting = outboxes.get(feed)
+    if (waiting?.open) {
+      waiting.entries.push(plainEntry(entry, now()))
+      return waiting.sent
+    }
+    const outbox: Outbox = { entries: [plainEntry(entry, now())], open: true, sent: Promise.resolve() }
+    outboxes.set(feed, outbox)
+    outbox.sent = (waiting?.sent.catch(() => {}) ?? Promise.resolve()).then(async () => {
+      outbox.open = false
+      await sendBehind(feed, outbox.entries).finally(() => {
+        if (outboxes.get(feed) === outbox) outboxes.delete(feed)
+      })
+    })
+    return outbox.sent
+  }
+
+  const sendBehind = async (feed: Key, entries: readonly Entry[]): Promise<void> => {
+    for (let after = tails.get(feed) ?? 0; ; ) {
       try {
-        return await append(feed, after, entry)
+        return remember(feed, await log.append(feed, after, entries))
       } catch (error) {
         const last = error instanceof RuncastError && error.code === 'conflict' ? error.details['last'] : undefined
         if (typeof last !== 'number' || last === after) throw error
-        tails.set(feed, last)
+        after = last
       }
     }
+  }
+
+  /** Where a feed ended when we last wrote to it: a guess that saves a read. */
+  const remember = (feed: Key, last: number) => {
+    tails.delete(feed)
+    tails.set(feed, last)
+    const oldest = tails.size > queuesMax && tails.keys().next().value
+    if (oldest) tails.delete(oldest)
   }
 
   const queueOf = async (feed: Key): Promise<Queue> => {
@@ -96,34 +133,58 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
     }
   }
 
-  /** Ends what a dead process left open; true when something changed. */
-  const repaired = async (feed: Key, queue: Queue): Promise<boolean> => {
-    const dead = queue.open.find(claim => claim.owner !== owner)
-    const ended = dead && (await settle(dead))
-    if (!dead || !ended) return false
-    if (dead.base === undefined) {
-      await appended(feed, queue.at, { type: 'started', run_id: dead.run_id, thread_base: queue.base })
-      await queueOf(feed)
+  const leave = async (feed: Key, run: string, ended: { status: Status; last: number }) => {
+    for (;;) {
+      const queue = await queueOf(feed)
+      const claim = queue.open.find(one => one.run_id === run)
+      if (!claim) return
+      const thread_base = claim.base ?? queue.base
+      if (await appended(feed, queue.at, { type: 'ended', run_id: run, ...ended, thread_base })) return
     }
-    return appended(feed, queue.at, {
-      type: 'ended',
-      run_id: dead.run_id,
-      ...ended,
-      thread_base: dead.base ?? queue.base,
-    })
+  }
+
+  /**
+   * Ends the first claim when nobody stands behind it; true when the queue moved. The others wait for their turn to be
+   * ended, as a live run would: their numbers begin where the one before them ends.
+   */
+  const repaired = async (feed: Key, queue: Queue): Promise<boolean> => {
+    const first = queue.open[0]
+    return first !== undefined && (await settle(feed, first))
+  }
+
+  /** The base of the first claim, which it gets now if it has none; undefined for all others. */
+  const begun = async (feed: Key, run: string): Promise<number | undefined> => {
+    for (;;) {
+      const queue = await queueOf(feed)
+      const first = queue.open[0]
+      if (first?.run_id !== run) return undefined
+      if (first.base !== undefined) return first.base
+      const thread_base = queue.base
+      if (await appended(feed, queue.at, { type: 'started', run_id: run, thread_base })) return thread_base
+    }
   }
 
   const started = async (feed: Key, run: string): Promise<number | undefined> => {
     for (;;) {
+      const base = await begun(feed, run)
+      if (base !== undefined) return base
       const queue = await queueOf(feed)
-      const first = queue.open[0]
-      if (first?.run_id !== run) {
-        if (await repaired(feed, queue)) continue
-        return undefined
+      if (queue.open[0]?.run_id === run) continue
+      if (!queue.open.some(claim => claim.run_id === run)) return past(feed, run)
+      if (!(await repaired(feed, queue))) return undefined
+    }
+  }
+
+  /** Where a run began that has left its thread: somebody has ended it meanwhile, or its feed has forgotten it. */
+  const past = async (feed: Key, run: string): Promise<number> => {
+    let base = 0
+    for (let after = 0; ; ) {
+      const batch = await log.read(feed, after, readLimitEntries)
+      if (batch.count === 0) return base
+      for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
+        if (isRunEntry(entry) && entry.run_id === run && entry.type !== 'accepted') base = entry.thread_base
       }
-      if (first.base !== undefined) return first.base
-      const thread_base = queue.base
-      if (await appended(feed, queue.at, { type: 'started', run_id: run, thread_base })) return thread_base
+      after = batch.last
     }
   }
 
@@ -132,9 +193,9 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
     async claim(feed, run, onBusy) {
       for (;;) {
         const queue = await queueOf(feed)
-        if (queue.open.some(claim => claim.run_id === run)) return
-        const busy = [...queue.open]
-        if (busy.length > 0 && onBusy === 'reject') {
+        const own = queue.open.findIndex(claim => claim.run_id === run)
+        const busy = own < 0 ? [...queue.open] : queue.open.slice(0, own)
+        if (own < 0 && busy.length > 0 && onBusy === 'reject') {
           if (await repaired(feed, queue)) continue
           const runs = busy.map(claim => claim.run_id)
           throw new RuncastError(
@@ -143,7 +204,7 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
             { details: { runs } },
           )
         }
-        if (!(await appended(feed, queue.at, { type: 'accepted', run_id: run, owner }))) continue
+        if (own < 0 && !(await appended(feed, queue.at, { type: 'accepted', run_id: run, owner }))) continue
         if (onBusy === 'interrupt') for (const claim of busy) await interrupt(claim.run_id)
         return
       }
@@ -160,7 +221,15 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
       })
       return base
     },
+    leave,
+    holds: async (feed, run) => (await queueOf(feed)).open.some(claim => claim.run_id === run),
   }
+}
+
+/** Whose thread a feed is. */
+export function threadOf(feed: Key): { tenant: string; thread_id: string } {
+  const [, , tenant = '', ...thread] = feed.split('/')
+  return { tenant: decodeURIComponent(tenant), thread_id: thread.join('/') }
 }
 
 /** What the feed says of a conversation takes no place in the queue. */
@@ -173,10 +242,10 @@ function advance(queue: Queue, entry: FeedEntry): void {
   const index = queue.open.findIndex(claim => claim.run_id === entry.run_id)
   const claim = queue.open[index]
   if (entry.type === 'started') {
-    queue.base = entry.thread_base
-    if (claim) claim.base = entry.thread_base
+    queue.base = Math.max(queue.base, entry.thread_base)
+    if (claim) claim.base ??= entry.thread_base
   } else {
-    queue.base = entry.thread_base + entry.last
+    queue.base = Math.max(queue.base, entry.thread_base + entry.last)
     if (claim) queue.open.splice(index, 1)
   }
 }

@@ -102,7 +102,7 @@ export type Told =
 
 /** What a feed says of a run. */
 export type RunEntry =
-  | { type: 'accepted'; run_id: string; owner: string }
+  | { type: 'accepted'; run_id: string; owner: string; thread_id?: string }
   | { type: 'started'; run_id: string; thread_base: number }
   | { type: 'ended'; run_id: string; status: Status; last: number; thread_base: number }
 

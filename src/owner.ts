@@ -19,6 +19,7 @@ import {
   readLimitEntries,
   type Told,
 } from './log.ts'
+import { ownerTriesMax, persist } from './persist.ts'
 
 /** Why an agent is told to stop; the reason of its signal. */
 export type StopReason =
@@ -149,11 +150,12 @@ export function own(options: OwnerOptions): Owner {
 
 /** The owner's end of the inbox. */
 function listen(options: OwnerOptions, stop: (reason: StopReason) => void, exit: ReturnType<typeof createExit>) {
-  const { log, now, head } = options
+  const { log, now, sleep, head } = options
   const key = inboxKey(head.run_id)
   const answers = new Map<string, PromiseWithResolvers<unknown>>()
   const leaving = new AbortController()
   let heard = 0
+  let closed = false
 
   const answerTo = (input_id: string) => {
     const answer = answers.get(input_id) ?? Promise.withResolvers<unknown>()
@@ -171,36 +173,41 @@ function listen(options: OwnerOptions, stop: (reason: StopReason) => void, exit:
       const { input_id, value, by } = told
       exit.emit({ type: 'input', input_id, kind: 'answer', value, ...(by !== undefined && { by }) })
       answerTo(input_id).resolve(value)
+    } else closed = true
+  }
+
+  const take = (batch: { readonly events: readonly unknown[] }) => {
+    for (const told of batch.events as readonly Numbered<Told>[]) hear(told)
+  }
+  const read = async () => take(await log.read(key, heard, readLimitEntries))
+
+  /** Also when our own `closed` arrived and only its acknowledgement did not. */
+  const close = async () => {
+    while (!closed) {
+      try {
+        await log.append(key, heard, [plainEntry({ type: 'closed' } satisfies Told, now())])
+        closed = true
+      } catch (error) {
+        if (!(error instanceof RuncastError && error.code === 'conflict')) throw error
+        await read()
+      }
     }
   }
 
-  const read = async () => {
-    const batch = await log.read(key, heard, readLimitEntries)
-    for (const told of batch.events as unknown as readonly Numbered<Told>[]) hear(told)
-  }
-
-  follow(log, key, { signal: leaving.signal }, batch => {
-    for (const told of batch.events as unknown as readonly Numbered<Told>[]) hear(told)
-  }).catch(error => stop({ kind: 'lost', error: RuncastError.from(error) }))
+  // Whoever tells a run something was told that it arrived: a log that is away for a while must not make us deaf.
+  const listening = () => follow(log, key, { after: heard, signal: leaving.signal }, take)
+  persist(listening, { sleep, signal: leaving.signal }).catch(error => {
+    if (!leaving.signal.aborted) stop({ kind: 'lost', error: RuncastError.from(error) })
+  })
 
   return {
-    read,
+    read: () => persist(read, { sleep, triesMax: ownerTriesMax }),
     /** Waits for the answer to a question; one that came before the question counts. */
     answer(input_id: string, signal: AbortSignal): Promise<unknown> {
       exit.release()
       return Promise.race([answerTo(input_id).promise, aborted(signal).then(() => Promise.reject(signal.reason))])
     },
-    async close(): Promise<void> {
-      for (;;) {
-        try {
-          await log.append(key, heard, [plainEntry({ type: 'closed' } satisfies Told, now())])
-          return
-        } catch (error) {
-          if (!(error instanceof RuncastError && error.code === 'conflict')) throw error
-          await read()
-        }
-      }
-    },
+    close: () => persist(close, { sleep, triesMax: ownerTriesMax }),
     leave: () => leaving.abort(),
   }
 }

@@ -15,6 +15,7 @@ import {
   tenantFeed,
   threadFeed,
 } from './log.ts'
+import { persist } from './persist.ts'
 import { viewAt } from './view-at.ts'
 
 export interface RetentionLimits {
@@ -111,20 +112,31 @@ export function createRetention(
       while (due()) {
         const gone = ended.shift() as Ended
         bytesTotal -= gone.bytes
-        if (await isHeld(gone)) {
+        if ((await isHeld(gone)) || !(await isDropped(gone))) {
           held.push(gone)
           continue
         }
-        await log.drop(runKey(gone.run))
-        await log.drop(inboxKey(gone.run))
         feeds.add(tenantFeed(gone.tenant))
         if (gone.thread !== undefined) feeds.add(threadFeed(gone.tenant, gone.thread))
       }
       for (const feed of feeds) await trimFeed(log, feed)
+    } catch {
+      // The log is away: the next sweep goes on.
     } finally {
       ended.unshift(...held)
       for (const { bytes } of held) bytesTotal += bytes
       sweeping = false
+    }
+  }
+
+  /** The inbox first: without its run nobody would ask for it again. */
+  const isDropped = async ({ run }: Ended): Promise<boolean> => {
+    try {
+      await log.drop(inboxKey(run))
+      await log.drop(runKey(run))
+      return true
+    } catch {
+      return false
     }
   }
 
@@ -177,12 +189,14 @@ export function createRetention(
     },
     ended(run) {
       growths.delete(run)
-      void Promise.resolve(log.head(run)).then(head => {
+      const look = async () => {
+        const head = await log.head(run)
         if (!head || !isEnded(head.status)) return
         add(head)
         watchTime()
         if (due()) void sweep()
-      })
+      }
+      persist(look, { sleep: deps.sleep, signal: stopping.signal }).catch(() => {}) // the next start finds it
     },
     async load() {
       const found: Head[] = []
@@ -209,6 +223,7 @@ export function createRetention(
 async function trimFeed(log: Log, feed: Key): Promise<void> {
   let dropped = 0
   let droppedBefore = 0
+  let before = 0
   let after = 0
   reading: for (;;) {
     const batch = await log.read(feed, after, readLimitEntries)
@@ -216,8 +231,12 @@ async function trimFeed(log: Log, feed: Key): Promise<void> {
     for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
       if (!isRunEntry(entry)) continue
       if (await log.head(entry.run_id)) break reading
-      droppedBefore = dropped
-      dropped = entry.sequence
+      // A run without a head may also be one that is about to begin; only its end says that it is gone.
+      if (entry.type === 'ended') {
+        droppedBefore = before
+        dropped = entry.sequence
+      }
+      before = entry.sequence
     }
     after = batch.last
   }

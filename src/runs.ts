@@ -5,11 +5,9 @@ import { checked } from './agent/schema.ts'
 import { type Batch, plainEntry, type Types } from './batch.ts'
 import { RuncastError } from './error.ts'
 import type { Event, Json } from './event.ts'
-import { createFeeds, type OnBusy } from './feeds.ts'
+import { createFeeds, type OnBusy, threadOf } from './feeds.ts'
 import { type Deliver, follow, iterate } from './follow.ts'
 import {
-  everyTenant,
-  type FeedEntry,
   type Head,
   inboxKey,
   isEnded,
@@ -23,6 +21,8 @@ import {
   type Told,
 } from './log.ts'
 import { type Owner, own } from './owner.ts'
+import { persist } from './persist.ts'
+import { acceptedOf, createRecovery, isOrphan, orphan } from './recovery.ts'
 import { createRedactor } from './redact.ts'
 import { createRetention, type RetentionLimits } from './retention.ts'
 import { infoOf, infoWithEnd, type RunInfo } from './run-info.ts'
@@ -146,6 +146,10 @@ const runIdPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/
 const pageRuns = 50
 const pageRunsMax = 500
 const defaultTenant = 'default'
+/** How long a start that failed half-way waits for its client to come back: some tries of an HTTP client. */
+const abandonMs = 5_000
+/** How long a server that stops waits for a log that is away. */
+const sealMsMax = 10_000
 
 export function createRuns(options: RunsOptions): LocalRuns {
   const { log, agents, deps } = options
@@ -158,9 +162,21 @@ export function createRuns(options: RunsOptions): LocalRuns {
     log,
     owner,
     now: deps.now,
-    settle,
-    interrupt: run => told(run, { type: 'cancel', reason: 'interrupted by a newer run' }),
+    settle: async (feed, { run_id, owner: claimant }) => {
+      if (isOurs(run_id)) return false
+      const head = orphan({ run_id, owner: claimant, ...threadOf(feed), created_at: deps.now() })
+      await finish(head, () => feeds.holds(feed, run_id)) // it may have ended since the claim was read
+      return true
+    },
+    interrupt: run => interrupt(run),
   })
+  const leaving = new AbortController()
+  const recovery = createRecovery({ log, feeds, now: deps.now, sleep: deps.sleep, leaving: leaving.signal })
+  /** Runs that are about to start, or to be ended: of two that want the same one, the second waits. */
+  const starting = new Map<string, Promise<unknown>>()
+  /** Starts that failed half-way. */
+  const halfway = new Set<string>()
+  const isOurs = (run: string) => owners.has(run) || starting.has(run) || halfway.has(run)
   let stopping = false
 
   async function headOf(run: string, who: Principal): Promise<Head> {
@@ -179,12 +195,34 @@ export function createRuns(options: RunsOptions): LocalRuns {
     const agent = agentOf(agents, name)
     const input = await checked(agent.input, raw, 'input', 'invalid_input')
     const run_id = runIdOf(who, opts)
+    while (starting.has(run_id)) await starting.get(run_id)
+    return hold(run_id, begin(who, agent, input, raw, run_id, opts))
+  }
+
+  function hold<T>(run: string, work: Promise<T>): Promise<T> {
+    const over = () => starting.delete(run)
+    starting.set(run, work.then(over, over))
+    return work
+  }
+
+  async function begin(
+    who: Principal,
+    agent: Agent,
+    input: unknown,
+    raw: unknown,
+    run_id: string,
+    opts: StartOptions,
+  ): Promise<RunInfo> {
     const key = opts.idempotencyKey
     const input_hash = key === undefined ? undefined : stateHash([key, agent.name, raw])
     const known = await log.head(run_id)
-    if (known) return repeated(known, input_hash)
+    if (known) {
+      const info = repeated(known, input_hash)
+      // Created by a start whose acknowledgement was lost: nobody executes it yet.
+      if (known.owner === owner && known.status === 'accepted' && !owners.has(run_id)) execute(agent, input, known)
+      return info
+    }
 
-    const created_at = deps.now()
     const head: NewHead = {
       run_id,
       status: 'accepted',
@@ -197,42 +235,87 @@ export function createRuns(options: RunsOptions): LocalRuns {
       input: raw as Json,
       ...(input_hash !== undefined && { input_hash }),
       owner,
-      created_at,
+      created_at: deps.now(),
     }
-    const thread = opts.thread === undefined ? undefined : threadFeed(who.tenant, opts.thread)
-    if (thread) await feeds.claim(thread, run_id, opts.onBusy ?? options.onBusy ?? 'reject')
-    await feeds.announce(tenantFeed(who.tenant), { type: 'accepted', run_id, owner })
     try {
-      await log.append(runKey(run_id), 0, [], head)
-    } catch (error) {
-      const other = RuncastError.from(error).code === 'conflict' ? await log.head(run_id) : undefined
+      if (opts.thread !== undefined) {
+        await feeds.claim(threadFeed(who.tenant, opts.thread), run_id, opts.onBusy ?? options.onBusy ?? 'reject')
+      }
+      await feeds.announce(tenantFeed(who.tenant), acceptedOf(head))
+      const other = await created(head)
       if (other) return repeated(other, input_hash)
+    } catch (error) {
+      if (RuncastError.from(error, 'unavailable').code === 'unavailable') abandon(head)
       throw error
     }
-    execute(agent, input, head, thread)
+    execute(agent, input, head)
     return infoOf({ ...head, first: 1, last: 0, bytes: 0 })
+  }
+
+  /** Creates a run; returns what stands in its place when somebody else was faster. */
+  async function created(head: NewHead): Promise<Head | undefined> {
+    try {
+      await log.append(runKey(head.run_id), 0, [], head)
+      return undefined
+    } catch (error) {
+      const found = await log.head(head.run_id)
+      if (!found) throw error
+      return found.owner === owner ? undefined : found // ours: only the acknowledgement was lost
+    }
+  }
+
+  /**
+   * A start that failed may have claimed a thread, or even created its run. Whoever asked may ask again and goes on with
+   * it; when nobody does, it is ended, so that the thread is not blocked for ever.
+   */
+  function abandon(head: NewHead): void {
+    const { run_id } = head
+    if (halfway.has(run_id)) return
+    halfway.add(run_id)
+    const leftTraces = async () => {
+      const { thread_id, tenant } = head
+      if (await log.head(run_id)) return true
+      return thread_id !== undefined && (await feeds.holds(threadFeed(tenant, thread_id), run_id))
+    }
+    const settled = async () => {
+      await deps.sleep(abandonMs, leaving.signal)
+      while (starting.has(run_id)) await starting.get(run_id)
+      if (halfway.has(run_id)) await finish(head, leftTraces)
+    }
+    settled().catch(nothing) // the process leaves: the next one recovers
   }
 
   /** The run that an idempotency key already has, or a refusal. */
   function repeated(head: Head, input_hash: string | undefined): RunInfo {
-    if (input_hash !== undefined && head.input_hash === input_hash) return infoOf(head)
+    // A key's run that was claimed and never created ended without a hash: asking again cannot begin it any more.
+    if (input_hash !== undefined && (head.input_hash === input_hash || isOrphan(head))) return infoOf(head)
     const message = `the run ${head.run_id} exists, from another request; choose another run_id or idempotency key`
     throw new RuncastError('conflict', message, { details: { run_id: head.run_id } })
   }
 
-  function execute(
-    agent: Agent,
-    input: unknown,
-    head: NewHead,
-    thread: ReturnType<typeof threadFeed> | undefined,
-  ): void {
-    const { run_id, tenant } = head
-    const feed = tenantFeed(tenant)
+  /** Ends a run that nobody executes, if that is needed; whoever wants to start it waits. */
+  async function finish(head: NewHead, isNeeded: () => Promise<boolean>): Promise<void> {
+    const { run_id } = head
+    const finishing = async () => {
+      if (await persist(isNeeded, { sleep: deps.sleep, signal: leaving.signal })) {
+        await recovery.finish(head)
+        retention.ended(run_id)
+      }
+      halfway.delete(run_id)
+    }
+    await hold(run_id, finishing())
+  }
+
+  function execute(agent: Agent, input: unknown, head: NewHead): void {
+    const { run_id, tenant, thread_id } = head
+    halfway.delete(run_id)
+    const thread = thread_id === undefined ? undefined : threadFeed(tenant, thread_id)
     const redactor = options.redactPatterns?.length ? createRedactor(options.redactPatterns) : undefined
-    let thread_base: number | undefined
-    const announceStart = async (base: number) => {
-      thread_base = base
-      await feeds.announce(feed, { type: 'started', run_id, thread_base: base })
+    const keep = <T>(act: () => Promise<T>) => persist(act, { sleep: deps.sleep, signal: leaving.signal })
+    let base: number | undefined
+    const announceStart = async (thread_base: number) => {
+      await keep(() => feeds.announce(tenantFeed(tenant), { type: 'started', run_id, thread_base }))
+      base = thread_base
     }
     const started = own({
       log,
@@ -253,35 +336,46 @@ export function createRuns(options: RunsOptions): LocalRuns {
       cancelGraceMs,
       maxRunDurationMs,
       inbox: true,
-      turn: thread && (signal => feeds.turn(thread, run_id, signal)),
+      turn: thread && (signal => keep(() => feeds.turn(thread, run_id, signal))),
       onStarted: announceStart,
     })
     options.observer?.started(agent.name)
     const done = started.sealed
-      .then(async ({ status, last }) => {
-        options.observer?.ended(agent.name, status)
-        // Cancelled while queued: sealed at once, but its place in the thread is taken and left only at its turn.
-        if (thread_base === undefined) {
-          await announceStart(thread ? ((await feeds.turn(thread, run_id, new AbortController().signal)) ?? 0) : 0)
-        }
-        const ended: FeedEntry = { type: 'ended', run_id, status, last, thread_base: thread_base ?? 0 }
-        if (thread) await feeds.announce(thread, ended)
-        await feeds.announce(feed, ended)
-        retention.ended(run_id)
-      })
-      .catch(() => {}) // the log is lost to us: recovery finds what is open
+      .then(
+        async ended => {
+          options.observer?.ended(agent.name, ended.status)
+          await recovery.conclude(head, ended, base)
+        },
+        async () => {
+          // The log was away for too long, or another owner took over: the run is ended as it is.
+          await recovery.finish(head)
+          options.observer?.ended(agent.name, 'failed')
+        },
+      )
+      .then(() => retention.ended(run_id))
+      .catch(nothing) // the process leaves: the next one recovers
       .finally(() => owners.delete(run_id))
     owners.set(run_id, { owner: started, done })
   }
 
+  /** Asks a run to stop because a newer one takes its thread. It may have ended by itself, or not be created yet. */
+  async function interrupt(run: string): Promise<void> {
+    try {
+      await told(run, { type: 'cancel', reason: 'interrupted by a newer run' }, 'absent too')
+    } catch (error) {
+      if (!(error instanceof RuncastError && error.code === 'run_ended')) throw error
+    }
+  }
+
   /** Appends to the inbox, behind whatever is there. */
-  async function told(run: string, message: Told): Promise<void> {
+  async function told(run: string, message: Told, which?: 'absent too'): Promise<void> {
     const key = inboxKey(run)
     for (let after = 0; ; ) {
       const batch = await log.read(key, after, 1_000)
       const entries = batch.events as unknown as readonly Numbered<Told>[]
       const head = await log.head(run)
-      if (!head || isEnded(head.status) || entries.some(entry => entry.type === 'closed')) {
+      const isGone = head ? isEnded(head.status) : which !== 'absent too'
+      if (isGone || entries.some(entry => entry.type === 'closed')) {
         throw new RuncastError('run_ended', `the run ${run} has ended${head ? ` (${head.status})` : ''}`, {
           details: { run_id: run },
         })
@@ -373,61 +467,25 @@ export function createRuns(options: RunsOptions): LocalRuns {
     return viewAt(log, run, Math.min(at, head.last))
   }
 
-  /** Seals a run whose process is gone; undefined when it is ours and alive. */
-  async function settle(claim: {
-    run_id: string
-    owner: string
-  }): Promise<{ status: Status; last: number } | undefined> {
-    const head = await log.head(claim.run_id)
-    if (head && isEnded(head.status)) return { status: head.status, last: head.last }
-    if (owners.has(claim.run_id) || claim.owner === owner) return undefined
-    if (!head) await log.append(runKey(claim.run_id), 0, [], orphan(claim, deps.now())) // fences a slow creator
-    return sealInterrupted(claim.run_id, head?.last ?? 0)
-  }
-
-  async function sealInterrupted(run: string, last: number): Promise<{ status: Status; last: number }> {
-    const error = plainEntry(
-      { type: 'error', error: 'the server stopped while the run was open', code: 'interrupted' } as never,
-      deps.now(),
-    )
-    await log.append(runKey(run), last, [error], { status: 'failed', completed_at: deps.now() })
-    return { status: 'failed', last: last + 1 }
-  }
-
   async function recover(): Promise<number> {
-    let sealed = 0
-    for (const status of ['running', 'accepted'] as const) {
-      for (;;) {
-        const heads = await log.list({ tenant: everyTenant, status, limit: pageRunsMax })
-        if (heads.length === 0) break
-        for (const head of heads) {
-          await recoverRun(head)
-          sealed++
-        }
-      }
-    }
-    await retention.load()
-    return sealed
-  }
-
-  async function recoverRun(head: Head): Promise<void> {
-    const { run_id, tenant, thread_id, thread_base = 0 } = head
-    const { status, last } = await sealInterrupted(run_id, head.last)
-    if (thread_id !== undefined) await feeds.turn(threadFeed(tenant, thread_id), run_id, AbortSignal.abort())
-    const ended: FeedEntry = { type: 'ended', run_id, status, last, thread_base }
-    if (thread_id !== undefined) await feeds.announce(threadFeed(tenant, thread_id), ended)
-    await feeds.announce(tenantFeed(tenant), ended)
+    const count = await recovery.recover()
+    await persist(() => retention.load(), { sleep: deps.sleep, signal: leaving.signal })
+    return count
   }
 
   async function stop(graceMs: number): Promise<void> {
     stopping = true
+    await Promise.all(starting.values())
     const all = () => Promise.allSettled([...owners.values()].map(({ done }) => done))
     const patience = new AbortController()
     await Promise.race([all(), deps.sleep(graceMs, patience.signal).catch(() => {})])
     patience.abort()
     for (const { owner: one } of owners.values())
       one.stop({ kind: 'interrupted', error: 'the server is shutting down' })
-    await all()
+    const lastWords = new AbortController()
+    await Promise.race([all(), deps.sleep(cancelGraceMs + sealMsMax, lastWords.signal).catch(nothing)])
+    lastWords.abort()
+    leaving.abort() // what the log did not take by now is for the recovery of the next process
     retention.stop()
   }
 
@@ -479,20 +537,6 @@ export function agentOf(agents: readonly Agent[], name: string | undefined): Age
   throw new RuncastError('not_found', `there is no agent ${shown(name ?? '')}; there is: ${known}`)
 }
 
-/** A head for a run that was claimed and never created. */
-function orphan({ run_id, owner }: { run_id: string; owner: string }, created_at: number): NewHead {
-  return {
-    run_id,
-    status: 'accepted',
-    agent: 'unknown',
-    framework: 'unknown',
-    tenant: defaultTenant,
-    input: null,
-    owner,
-    created_at,
-  }
-}
-
 function placeOf(cursor: string): { created_at: number; run_id: string } {
   const dot = cursor.indexOf('.')
   const created_at = Number(cursor.slice(0, dot))
@@ -505,6 +549,8 @@ function placeOf(cursor: string): { created_at: number; run_id: string } {
   }
   return { created_at, run_id }
 }
+
+function nothing(): void {}
 
 function shown(text: string): string {
   return JSON.stringify(text.length > 140 ? `${text.slice(0, 140)}…` : text)
