@@ -25,7 +25,14 @@ export const salesAnalyst = defineAgent(
         .string()
         .min(1)
         .max(questionCharsMax)
-        .meta({ examples: ['Create a chart with sales data'] }),
+        .meta({
+          examples: [
+            'Create a chart with sales data',
+            'Profit by category as a pie',
+            'Top 5 states by sales in 2017',
+            'Sales by month as a line',
+          ],
+        }),
     }),
   },
   (input, { signal }) => analyst(input, signal),

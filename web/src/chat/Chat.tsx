@@ -36,7 +36,8 @@ const agentName = 'runcast.agent'
 
 export function Chat(props: ChatProps) {
   const { server, thread: id, agents, changed } = props
-  const thread = useMemo(() => openThread({ server, id, changed }), [server, id, changed])
+  const first = useRef(props.isNew)
+  const thread = useMemo(() => openThread({ server, id, isNew: first.current, changed }), [server, id, changed])
   useEffect(() => thread.open(), [thread])
   const { turns, loading, failed, older } = useSignal(thread.state)
   const [chosen, setChosen] = useState(() => localStorage.getItem(agentName))
@@ -66,7 +67,7 @@ export function Chat(props: ChatProps) {
     <div className="chat">
       <ChatHeader {...props} thread={id} begun={!props.isNew} />
       <ConnectionNotice server={server} />
-      <Scroller newest={turns}>
+      <Scroller newest={turns} sticks={turns.length > 0}>
         {older !== undefined && (
           <button type="button" className="button older" onClick={() => void thread.loadOlder()}>
             Show earlier messages
@@ -124,26 +125,28 @@ export function Chat(props: ChatProps) {
 /** Nearer to the end than that is at the end. */
 const nearPx = 80
 
-function Scroller({ children, newest }: { children: React.ReactNode; newest: unknown }) {
+function Scroller({ children, newest, sticks }: { children: React.ReactNode; newest: unknown; sticks: boolean }) {
   const place = useRef<HTMLElement>(null)
   const stuck = useRef(true)
+  const follows = useRef(sticks)
+  follows.current = sticks
   const [away, setAway] = useState(false)
   const toEnd = () => place.current?.scrollTo({ top: place.current.scrollHeight })
   useLayoutEffect(() => {
-    if (stuck.current) toEnd()
+    if (stuck.current && follows.current) toEnd()
   }, [newest])
   useEffect(() => {
     const content = place.current?.firstElementChild
     if (!content) return
     // A chart that is drawn later makes the conversation longer.
-    const watch = new ResizeObserver(() => stuck.current && toEnd())
+    const watch = new ResizeObserver(() => stuck.current && follows.current && toEnd())
     watch.observe(content)
     return () => watch.disconnect()
   }, [])
   const look = () => {
     const { scrollTop = 0, scrollHeight = 0, clientHeight = 0 } = place.current ?? {}
     stuck.current = scrollHeight - scrollTop - clientHeight < nearPx
-    setAway(!stuck.current)
+    setAway(!stuck.current && follows.current)
   }
   return (
     <div className="scroll-frame">

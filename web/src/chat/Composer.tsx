@@ -31,6 +31,11 @@ export function Composer({ agents, agent, choose, send, running, stopping, stopp
     send(words.trim())
     setWords('')
   }
+  const halt = () => {
+    stop()
+    // The button goes away with the answer; the keyboard stays where one writes on.
+    area.current?.focus()
+  }
   return (
     <form
       className="composer"
@@ -63,7 +68,7 @@ export function Composer({ agents, agent, choose, send, running, stopping, stopp
           <span className="muted small">{agent?.name}</span>
         )}
         {running ? (
-          <button type="button" className="stop" onClick={stop} aria-disabled={stopping !== undefined || !stoppable}>
+          <button type="button" className="stop" onClick={halt} aria-disabled={stopping !== undefined || !stoppable}>
             <Icon name="stop" /> {stopping ? stopWords[stopping] : 'Stop'}
           </button>
         ) : (

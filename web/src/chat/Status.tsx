@@ -5,7 +5,7 @@ import type { Progress, Step, View } from '../../../src/state/view.ts'
 import { Icon } from '../Icon.tsx'
 import { duration } from '../parts/Part.tsx'
 import type { Server } from '../server.ts'
-import type { Answer } from './turn.ts'
+import { type Answer, problemsOf, wasStopped } from './turn.ts'
 
 export interface StatusProps {
   readonly answer: Answer
@@ -25,6 +25,7 @@ export function Status({ answer, run, server }: StatusProps) {
   const view = answer.source === 'live' ? answer.view : past
   const tookMs = answer.source === 'stored' ? answer.message.metadata.execution_time_ms : tookOf(answer.view)
   if (answer.source === 'live' && linesOf(answer.view).length === 0) return null
+  const failed = problemsOf(answer).some(problem => problem.final)
   const load = () => {
     if (view !== undefined || run === undefined) return
     server.runs.snapshot(run).then(setPast, () => setPast('gone'))
@@ -32,7 +33,8 @@ export function Status({ answer, run, server }: StatusProps) {
   return (
     <details className="past" onToggle={load}>
       <summary>
-        <Icon name="check" /> Steps{tookMs === undefined ? '' : ` · ${duration(tookMs)}`}
+        <Icon name={wasStopped(answer) ? 'stop' : failed ? 'close' : 'check'} /> Steps
+        {tookMs === undefined ? '' : ` · ${duration(tookMs)}`}
       </summary>
       {view === 'gone' ? (
         <p className="muted small">The events of this run are no longer kept.</p>

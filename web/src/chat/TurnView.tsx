@@ -78,6 +78,7 @@ function Given({ answer, run, server, reply, again }: GivenProps) {
   const running = isRunning(answer)
   const problems = problemsOf(answer)
   const stopping = answer.source === 'live' ? answer.stopping : undefined
+  const waiting = answer.source === 'live' && answer.view.questions.length > 0
   const missing = answer.source === 'live' && answer.view.gaps.length > 0
   const respond =
     running && run !== undefined ? (input_id: string, value: unknown) => reply(run, input_id, value) : undefined
@@ -87,7 +88,7 @@ function Given({ answer, run, server, reply, again }: GivenProps) {
       {parts.map(part => (
         <Part key={part.part_id} part={part} answer={respond} />
       ))}
-      {running && parts.length > 0 && !stopping && <span className="caret" aria-hidden="true" />}
+      {running && parts.length > 0 && !stopping && !waiting && <span className="caret" aria-hidden="true" />}
       {missing && <p className="note warning">Some of this answer is no longer kept.</p>}
       {problems.map((problem, index) => (
         <div key={index} className={`note ${problem.severity === 'warning' ? 'warning' : 'error'}`}>

@@ -37,6 +37,8 @@ export interface Thread {
 export interface ThreadOptions {
   readonly server: Server
   readonly id: string
+  /** Nothing can be stored of it yet. */
+  readonly isNew: boolean
   /** A run began or ended: lists may want to look again. */
   readonly changed: () => void
 }
@@ -60,13 +62,13 @@ interface Sent {
   error?: RuncastError | undefined
 }
 
-export function openThread({ server, id, changed }: ThreadOptions): Thread {
+export function openThread({ server, id, isNew, changed }: ThreadOptions): Thread {
   const { runs } = server
-  const state = createSignal<ThreadState>({ loading: true, turns: [] })
+  const state = createSignal<ThreadState>({ loading: !isNew, turns: [] })
   let messages: readonly Message[] = []
   let older: number | undefined
   let failed: RuncastError | undefined
-  let loading = true
+  let loading = !isNew
   /** Runs whose answer is among the messages. */
   const stored = new Set<string>()
   const live = new Map<string, Live>()

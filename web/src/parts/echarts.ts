@@ -82,6 +82,7 @@ function fittedGrid(grid: unknown, narrow: boolean, option: Record<string, unkno
   const alone = listOf(option['grid']).length === 1
   const { top, left, right } = grid
   return {
+    ...(alone ? { left: 12, right: 24 } : {}),
     ...grid,
     ...(alone && typeof top === 'number' && listOf(option['title']).length > 0 ? { top: Math.min(top, 36) } : {}),
     ...(narrow && typeof left === 'number' ? { left: Math.min(left, 96) } : {}),
