@@ -8,7 +8,7 @@ import { aguiEncoder, type AguiMessage, interruptOf } from '../formats/agui.ts'
 import { agentOf, type Runs } from '../runs.ts'
 import { emptyView } from '../state/fold.ts'
 import { stateHash } from '../state/hash.ts'
-import type { FaceParts } from '../transports/http/app.ts'
+import type { RouteParts } from '../transports/http/app.ts'
 import { inputOf } from './input.ts'
 import { serveRun } from './stream.ts'
 
@@ -31,7 +31,7 @@ type RunAgentInput = z.infer<typeof runAgentInput>
 /** A run that continues another after an interrupt is known by both ids for as long as this many of them are newer. */
 const aliasesMax = 10_000
 
-export function aguiRoutes(fastify: FastifyInstance, parts: FaceParts): void {
+export function aguiRoutes(fastify: FastifyInstance, parts: RouteParts): void {
   /** From the tenant and runId of a run that only continues another to that run. In memory: it spares nothing but a reload in mid-answer. */
   const aliases = new Map<string, string>()
 

@@ -3,10 +3,10 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Event } from '../event.ts'
 import type { Runs } from '../runs.ts'
-import type { FaceParts } from '../transports/http/app.ts'
+import type { RouteParts } from '../transports/http/app.ts'
 
 /** Routes in somebody else's protocol; `serve` registers ours by default. */
-export type Face = (fastify: FastifyInstance, parts: FaceParts) => void
+export type Face = (fastify: FastifyInstance, parts: RouteParts) => void
 
 /** A run as frames of another protocol; see formats/agui.ts and formats/aisdk.ts. */
 export interface FaceEncoder {
@@ -32,7 +32,7 @@ export interface FaceStream {
 export function serveRun(
   request: FastifyRequest,
   reply: FastifyReply,
-  { streams, idleMs }: FaceParts,
+  { streams, idleMs }: RouteParts,
   { runs, run, after, encoder, headers, comment, ending }: FaceStream,
 ): Promise<FastifyReply> {
   return streams.serve(request, reply, {
