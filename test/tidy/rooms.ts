@@ -45,8 +45,18 @@ export const rooms: readonly Room[] = [
     room: 'src/conversations/',
     sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/retention.ts', 'src/agent/schema.ts'],
   },
-  { room: 'src/sinks/', sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts'] },
-  { room: 'src/sources/', sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts'] },
+  // Clients, topics and fetches, as the sink and the source both need them.
+  { room: 'src/kafka/', sees: leaves },
+  { room: 'src/sinks/', sees: [...log, ...pure, 'src/follow.ts', 'src/view-at.ts', 'src/runs.ts', 'src/kafka/'] },
+  {
+    room: 'src/sources/',
+    // A source keeps what it read in a log of its own, and forgets it as a server does.
+    sees: [
+      ...log,
+      ...pure,
+      ...['src/follow.ts', 'src/view-at.ts', 'src/retention.ts', 'src/runs.ts', 'src/backends/memory.ts', 'src/kafka/'],
+    ],
+  },
   { room: 'src/cli/', sees: ['src/'] },
 ]
 

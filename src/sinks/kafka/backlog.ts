@@ -1,0 +1,297 @@
+// What the log has and Kafka has not: follows the feeds of the tenants and each run from its cursor, and makes the next
+// load of records. It reads only; the cursors that it moves are written by whoever sends the load.
+// It must never let a run of a thread overtake the one before it, nor hold more than one load.
+import { RuncastError } from '../../error.ts'
+import type { Event } from '../../event.ts'
+import type { Encoder, Format, Identity, Message } from '../../formats/format.ts'
+import { type FeedEntry, isRunEntry, type Log, type Numbered, readLimitEntries, runKey, tenantFeed } from '../../log.ts'
+import { emptyView, foldBatch, type View } from '../../state/fold.ts'
+import { viewAt } from '../../view-at.ts'
+import type { Cursors, FeedCursor, RunCursor } from './cursors.ts'
+
+/** A message with what its record needs besides. */
+export interface Outgoing {
+  readonly message: Message
+  readonly tenant: string
+  readonly run: string
+  /** When the event happened, ms since the epoch. */
+  readonly time: number
+  readonly traceparent: Buffer
+  readonly tracestate?: Buffer
+}
+
+export interface Load {
+  readonly messages: Outgoing[]
+  /** Cursors that moved. */
+  readonly runs: ReadonlySet<RunCursor>
+  readonly feeds: ReadonlySet<FeedCursor>
+  /** Events that it takes out of the backlog. */
+  readonly events: number
+  /** Events that cannot be sent, by reason. */
+  readonly lost: Map<string, number>
+}
+
+export interface Backlog extends Disposable {
+  /** The next load; without messages and runs when all is sent. */
+  next(): Promise<Load>
+  attend(tenant: string): void
+}
+
+interface Lane {
+  readonly cursor: RunCursor
+  /** Its thread, or itself; known once it was opened. */
+  thread: string
+  /** Something may be there to read. */
+  ready: boolean
+  encode?: Encoder
+  identity?: Identity
+  trace?: Pick<Outgoing, 'traceparent' | 'tracestate'>
+  bell?: Disposable
+}
+
+/** Events of one load, over all runs: a transaction of this size takes some tens of milliseconds. */
+const eventsPerLoadMax = 2_000
+/** Bytes of one load: what is held in memory, whatever the broker does. */
+const bytesPerLoadMax = 4 * 1024 * 1024
+
+export function createBacklog(options: {
+  readonly log: Log
+  readonly format: Format
+  readonly cursors: Cursors
+  readonly traceOf: (run: string, labels: Readonly<Record<string, string>>) => NonNullable<Lane['trace']>
+  readonly ring: () => void
+}): Backlog {
+  const { log, format, cursors, traceOf, ring } = options
+  const bells = new Map<string, Disposable>()
+  const checked = new Set<string>()
+  const lanes = new Map<string, Lane>()
+  /** Moved, and not in a load yet. */
+  const movedFeeds = new Set<FeedCursor>()
+  const movedRuns = new Set<RunCursor>()
+
+  const add = (cursor: RunCursor) => {
+    cursors.runs.set(cursor.run, cursor)
+    if (!cursor.done) lanes.set(cursor.run, { cursor, thread: '', ready: true })
+  }
+  for (const cursor of cursors.runs.values()) add(cursor)
+
+  const attend = (tenant: string) => {
+    if (bells.has(tenant)) return
+    bells.set(tenant, log.watch(tenantFeed(tenant), ring))
+    if (!cursors.feeds.has(tenant)) cursors.feeds.set(tenant, { tenant, at: 0, time: '' })
+  }
+  for (const tenant of cursors.feeds.keys()) attend(tenant)
+
+  /** Another log than the one that the cursor was read from: nothing of it was sent. */
+  const anew = (feed: FeedCursor) => {
+    for (const cursor of cursors.runs.values()) {
+      if (cursor.tenant !== feed.tenant) continue
+      cursor.done = cursor.left = true
+      close(cursor.run)
+      movedRuns.add(cursor)
+      cursors.runs.delete(cursor.run)
+    }
+    Object.assign(feed, { at: 0, time: '' })
+    movedFeeds.add(feed)
+  }
+
+  const followFeed = async (feed: FeedCursor, load: Draft) => {
+    const key = tenantFeed(feed.tenant)
+    if (!checked.has(feed.tenant)) {
+      if (!(await isThatLog(log, feed))) anew(feed)
+      checked.add(feed.tenant)
+    }
+    for (;;) {
+      const batch = await log.read(key, feed.at, readLimitEntries)
+      if (batch.last <= feed.at) return
+      for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
+        await pass(feed.tenant, entry, load)
+        feed.time = entry.timestamp
+      }
+      feed.at = batch.last
+      movedFeeds.add(feed)
+    }
+  }
+
+  const pass = async (tenant: string, entry: Numbered<FeedEntry>, load: Draft) => {
+    if (!isRunEntry(entry) || entry.type === 'accepted') return
+    const { run_id: run, thread_base: base } = entry
+    const known = cursors.runs.get(run)
+    const left = entry.type === 'ended'
+    if (known !== undefined) {
+      if (!left || known.left) return
+      known.left = true
+      load.runs.add(known)
+      if (known.done) cursors.runs.delete(run)
+    } else if (!left || !(await spokenOf(log, tenant, run, entry.sequence))) {
+      const cursor: RunCursor = { tenant, run, after: 0, base, done: false, left }
+      add(cursor)
+      load.runs.add(cursor)
+    }
+  }
+
+  const close = (run: string) => {
+    lanes.get(run)?.bell?.[Symbol.dispose]()
+    lanes.delete(run)
+  }
+
+  const finish = (lane: Lane, load: Draft) => {
+    const { cursor } = lane
+    cursor.done = true
+    load.runs.add(cursor)
+    close(cursor.run)
+    if (cursor.left) cursors.runs.delete(cursor.run)
+  }
+
+  /** Whose it is, and an encoder that stands where the cursor does. False when the run is gone. */
+  const open = async (lane: Lane): Promise<boolean> => {
+    const { run, after, tenant, base } = lane.cursor
+    const head = await log.head(run)
+    if (head === undefined || head.tenant !== tenant) return false
+    const { thread_id, user_id, labels = {} } = head
+    lane.thread = JSON.stringify(thread_id === undefined ? [tenant, '', run] : [tenant, thread_id])
+    const { scenario, company_id: company } = labels
+    lane.identity = { run, tenant, thread: thread_id, threadBase: base, user: user_id, scenario, company }
+    lane.trace = traceOf(run, labels)
+    lane.bell ??= log.watch(runKey(run), () => {
+      lane.ready = true
+      ring()
+    })
+    const view = after === 0 ? undefined : await viewAt(log, run, after).catch(forgotten)
+    lane.encode = format.encoder(lane.identity, view)
+    return true
+  }
+
+  const take = async (lane: Lane, limit: number, load: Draft) => {
+    const until = lane.cursor.after + limit
+    lane.ready = true
+    while (lane.ready && lane.cursor.after < until && load.bytes < bytesPerLoadMax) {
+      await takeBatch(lane, until - lane.cursor.after, load)
+    }
+  }
+
+  const takeBatch = async (lane: Lane, limit: number, load: Draft) => {
+    const { cursor } = lane
+    lane.ready = false
+    const batch = await log.read(runKey(cursor.run), cursor.after, limit)
+    if (batch.state === 'absent') return finish(lane, load)
+    if (batch.gap !== undefined) {
+      count(load.lost, 'forgotten', batch.after - cursor.after)
+      const left = batch.gap.snapshot && (JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View)
+      const view = foldBatch(left ?? emptyView(cursor.run), { after: batch.after, last: batch.after, events: [] })
+      lane.encode = format.encoder(lane.identity as Identity, view)
+    }
+    if (batch.count > 0) await encode(lane, batch.events, load)
+    if (batch.last > cursor.after) load.runs.add(cursor)
+    load.events += batch.count
+    cursor.after = Math.max(cursor.after, batch.last)
+    if (batch.state === 'sealed') finish(lane, load)
+    else if (batch.count > 0) lane.ready = true
+  }
+
+  const encode = async (lane: Lane, events: readonly Event[], load: Draft) => {
+    const { tenant, run, after } = lane.cursor
+    const put = (messages: readonly Message[], of: readonly Event[]) => {
+      for (const message of messages) {
+        const time = Date.parse(of[message.sequence - (of[0]?.sequence ?? 0)]?.timestamp ?? '')
+        load.messages.push({ message, tenant, run, time, ...(lane.trace as NonNullable<Lane['trace']>) })
+        load.bytes += message.payload.length
+      }
+    }
+    try {
+      put((lane.encode as Encoder)(events), events)
+    } catch {
+      // One of them cannot be said in this format: the others can, from the view before each.
+      let view = after === 0 ? emptyView(run) : await viewAt(log, run, after)
+      for (const event of events) {
+        try {
+          put(format.encoder(lane.identity as Identity, view)([event]), [event])
+        } catch {
+          count(load.lost, 'undecodable', 1)
+        }
+        view = foldBatch(view, { after: event.sequence - 1, last: event.sequence, events: [event] })
+      }
+      lane.encode = format.encoder(lane.identity as Identity, view)
+    }
+  }
+
+  return {
+    attend,
+    async next() {
+      const load: Draft = {
+        messages: [],
+        runs: new Set(movedRuns),
+        feeds: new Set(),
+        lost: new Map(),
+        bytes: 0,
+        events: 0,
+      }
+      for (const feed of cursors.feeds.values()) if (bells.has(feed.tenant)) await followFeed(feed, load)
+      let ready = 0
+      for (const lane of lanes.values()) if (lane.ready) ready++
+      // A share each, so that one fast run does not starve the others.
+      const share = Math.max(1, Math.ceil(eventsPerLoadMax / Math.max(1, ready)))
+      const waiting = new Set<string>()
+      for (const lane of lanes.values()) {
+        if (load.events >= eventsPerLoadMax || load.bytes >= bytesPerLoadMax) break
+        // Opened only to learn its thread, and only once.
+        if (lane.encode === undefined && !(await open(lane))) {
+          finish(lane, load)
+          continue
+        }
+        if (lane.ready && !waiting.has(lane.thread)) await take(lane, share, load)
+        if (!lane.cursor.done) waiting.add(lane.thread)
+      }
+      // The runs' own moves count as well; the feed's is written with them, or with the next load.
+      for (const cursor of movedRuns) load.runs.add(cursor)
+      movedRuns.clear()
+      if (load.messages.length > 0 || load.runs.size > 0) {
+        for (const feed of movedFeeds) load.feeds.add(feed)
+        movedFeeds.clear()
+      }
+      return load
+    },
+    [Symbol.dispose]() {
+      for (const bell of bells.values()) bell[Symbol.dispose]()
+      for (const run of lanes.keys()) close(run)
+    },
+  }
+}
+
+interface Draft extends Load {
+  readonly runs: Set<RunCursor>
+  readonly feeds: Set<FeedCursor>
+  bytes: number
+  events: number
+}
+
+function count(counts: Map<string, number>, name: string, n: number): void {
+  counts.set(name, (counts.get(name) ?? 0) + n)
+}
+
+/** A view older than what is kept: the gap that the next read shows says where to go on. */
+function forgotten(error: unknown): undefined {
+  if (error instanceof RuncastError && error.code === 'cursor_gone') return undefined
+  throw error
+}
+
+async function isThatLog(log: Log, { tenant, at, time }: FeedCursor): Promise<boolean> {
+  if (at === 0) return true
+  const batch = await log.read(tenantFeed(tenant), at - 1, 1)
+  if (batch.gap) return true
+  const [entry] = batch.events as unknown as readonly Numbered<FeedEntry>[]
+  return entry?.sequence === at && entry.timestamp === time
+}
+
+/** Whether an entry before this one speaks of the run as begun: then it was sent, and is forgotten here. */
+async function spokenOf(log: Log, tenant: string, run: string, before: number): Promise<boolean> {
+  for (let after = 0; ; ) {
+    const batch = await log.read(tenantFeed(tenant), after, readLimitEntries)
+    if (batch.count === 0) return false
+    for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
+      if (entry.sequence >= before) return false
+      if (isRunEntry(entry) && entry.run_id === run && entry.type !== 'accepted') return true
+    }
+    after = batch.last
+  }
+}

@@ -1,0 +1,376 @@
+// The Kafka sink: one loop that sends what the log has and Kafka has not. Records and the cursors that they advance are
+// one Kafka transaction, so a crash at any point neither loses nor doubles; whatever fails, the session ends and the next
+// one begins where the cursors topic says. An agent must never wait for it: it only reads the log.
+import type { Producer } from '@platformatic/kafka'
+import { RuncastError } from '../../error.ts'
+import { chat } from '../../formats/chat.ts'
+import { dashstream } from '../../formats/dashstream.ts'
+import { isRunEntry, type FeedEntry, type Log, type Numbered, readLimitEntries, tenantFeed } from '../../log.ts'
+import { answered, clientOptions, kafkaError, type Kafka, type KafkaPlace, loadKafka } from '../../kafka/client.ts'
+import { createFetcher } from '../../kafka/fetch.ts'
+import { compactedConfigs, ensureTopics } from '../../kafka/topics.ts'
+import type { RunPlace } from '../../retention.ts'
+import type { Deps } from '../../runs.ts'
+import { type Backlog, createBacklog, type Load } from './backlog.ts'
+import {
+  type CursorRecord,
+  type Cursors,
+  cursorsPartition,
+  emptyCursors,
+  feedRecord,
+  ownerRecord,
+  readCursors,
+  runRecord,
+} from './cursors.ts'
+import { chunked, recordOf, traceOf } from './records.ts'
+import { createRouting, type RoutingOptions } from './routing.ts'
+
+export interface KafkaSinkOptions extends KafkaPlace, RoutingOptions {
+  readonly log: Log
+  readonly tenants: readonly string[]
+  /** Two sinks with the same id are one: the second fences the first. Default `runcast-FORMAT`. */
+  readonly transactionalId?: string | undefined
+  /** Compacted. Default `runcast-cursors`. */
+  readonly cursorsTopic?: string | undefined
+  readonly deps: Pick<Deps, 'id' | 'random' | 'sleep'>
+  /** How long news are collected before they are sent. Default 10 ms. */
+  readonly lingerMs?: number | undefined
+  /** How long a sink that is closed may go on to send what is there. Default 5 s. */
+  readonly drainMs?: number | undefined
+  readonly onError?: (error: RuncastError) => void
+}
+
+/** Messages of one kind: `created = sent + failed + pending`, at any time. */
+export interface KindCounts {
+  created: number
+  /** Committed. */
+  sent: number
+  /** No record can hold them. */
+  failed: number
+  /** In a transaction that is not decided yet. */
+  pending: number
+}
+
+export interface KafkaSinkCounters {
+  readonly kinds: Readonly<Record<string, KindCounts>>
+  /** Events without a message, by reason: `forgotten` by the log before they were sent, `undecodable` in this format. */
+  readonly dropped: Readonly<Record<string, number>>
+  readonly transactions: number
+}
+
+export interface Lag {
+  readonly events: number
+  readonly runs: number
+}
+
+/** `fenced`: another sink took over. `refused`: Kafka or its topics are not as they must be; see `onError`. */
+export type SinkState = 'starting' | 'sending' | 'retrying' | 'fenced' | 'refused' | 'stopped'
+
+export interface KafkaSink extends AsyncDisposable {
+  readonly state: SinkState
+  /** Settles with the first try: rejects when it was refused for good; resolves when it works or is tried again. */
+  readonly opened: Promise<void>
+  /** What is not sent yet. Undefined until the cursors were read: it is unknown, not 0. */
+  lag(): Promise<Lag | undefined>
+  counters(): KafkaSinkCounters
+  /** For `retention.hold`: whether the run is not sent yet. */
+  readonly holds: (run: RunPlace) => Promise<boolean>
+  /** Follows this tenant too. */
+  attend(tenant: string): void
+}
+
+const lingerMsDefault = 10
+const drainMsDefault = 5_000
+/** Between two sessions, doubled with each failure: a broker needs seconds to come back, and a thousand sinks may wait. */
+const retryMsMin = 100
+const retryMsMax = 5_000
+/** How long a dead sink's transaction may hold up the readers of its topics, if no other sink takes over. */
+const transactionMsMax = 30_000
+/** After the connections are closed, how long what hangs on them may take to notice. */
+const closeMsMax = 1_000
+
+export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
+  const { log, deps, lingerMs = lingerMsDefault, drainMs = drainMsDefault, onError = () => {} } = options
+  const format = options.format === 'chat' ? chat : dashstream
+  const sink = options.transactionalId ?? `runcast-${options.format}`
+  const cursorsTopic = options.cursorsTopic ?? 'runcast-cursors'
+  const routing = createRouting(options)
+  const me = deps.id()
+  const tenants = new Set(options.tenants)
+  const kinds: Record<string, KindCounts> = {}
+  const dropped: Record<string, number> = {}
+  const stopping = new AbortController()
+  const opened = Promise.withResolvers<void>()
+  opened.promise.catch(() => {})
+  let state: SinkState = 'starting'
+  let transactions = 0
+  let closing = false
+  /** We have written so; then whoever fences us has written after us. */
+  let isOwner = false
+  let wasFenced = false
+  let failures = 0
+  let rung = false
+  let wake = () => {}
+  let cursors: Cursors | undefined
+  let backlog: Backlog | undefined
+  /** Sent, and not committed. */
+  let flying: Load | undefined
+
+  const ring = () => {
+    rung = true
+    wake()
+  }
+  const kindOf = (kind: string) => (kinds[kind] ??= { created: 0, sent: 0, failed: 0, pending: 0 })
+
+  const session = async (kafka: Kafka): Promise<void> => {
+    const base = clientOptions(kafka, options, sink)
+    await ensureTopics(kafka, base, [
+      { topic: cursorsTopic, partitions: 1, configs: compactedConfigs },
+      ...[...tenants].flatMap(routing.plans),
+    ])
+    const admin = new kafka.Admin(base)
+    const fetcher = createFetcher(kafka, admin, base)
+    const producer = new kafka.Producer({
+      ...base,
+      transactionalId: sink,
+      idempotent: true,
+      timeout: transactionMsMax,
+      compression: 'zstd',
+      partitioner: kafka.compatibilityPartitioner,
+    })
+    const close = async () => {
+      await Promise.allSettled([producer.close(true), admin.close(), fetcher.close()])
+    }
+    const stop = () => void close()
+    stopping.signal.addEventListener('abort', stop)
+    try {
+      const read = () => readCursors(admin, fetcher, { topic: cursorsTopic, sink })
+      if (wasFenced && (await read()).owner !== me) throw fencedError(sink)
+      wasFenced = false
+      backlog = await takeOver(producer, read)
+      await deliver(kafka, producer, backlog)
+    } finally {
+      backlog?.[Symbol.dispose]()
+      backlog = undefined
+      stopping.signal.removeEventListener('abort', stop)
+      await close()
+    }
+  }
+
+  const takeOver = async (producer: Producer, read: () => Promise<Cursors>): Promise<Backlog> => {
+    // From here on an earlier sink can write nothing more, so what the cursors say stays true.
+    const first = await producer.beginTransaction(anyProducer)
+    const found = await read()
+    await first.send({ messages: [cursorMessage(ownerRecord(sink, me))], acks: allReplicas })
+    await first.commit()
+    isOwner = true
+    settle(found)
+    cursors = found
+    const next = createBacklog({ log, format, cursors: found, traceOf, ring })
+    for (const tenant of tenants) next.attend(tenant)
+    state = 'sending'
+    failures = 0
+    opened.resolve()
+    return next
+  }
+
+  const deliver = async (kafka: Kafka, producer: Producer, from: Backlog) => {
+    const planned = new Set(tenants)
+    while (!stopping.signal.aborted) {
+      rung = false
+      const load = await from.next()
+      if (load.messages.length === 0 && load.runs.size === 0) {
+        if (closing) return
+        if (!rung) await new Promise<void>(resolve => (wake = resolve))
+        if (!closing) await deps.sleep(lingerMs, stopping.signal).catch(() => {})
+        continue
+      }
+      for (const { tenant } of load.messages) {
+        if (planned.has(tenant)) continue
+        await ensureTopics(kafka, clientOptions(kafka, options, sink), routing.plans(tenant))
+        planned.add(tenant)
+      }
+      await send(producer, load)
+    }
+  }
+
+  const send = async (producer: Producer, load: Load) => {
+    flying = load
+    for (const { message } of load.messages) {
+      const counts = kindOf(message.kind)
+      counts.created++
+      counts.pending++
+    }
+    const transaction = await producer.beginTransaction(anyProducer)
+    const records = load.messages.map(one => recordOf(one, routing.topicOf(one.tenant, one.message), options.format))
+    for (const messages of chunked(records.filter(record => record !== undefined))) {
+      await transaction.send({ messages, acks: allReplicas })
+    }
+    const moved = [
+      ...[...load.runs].map(cursor => runRecord(sink, cursor)),
+      ...[...load.feeds].map(cursor => feedRecord(sink, cursor)),
+    ]
+    await transaction.send({ messages: moved.map(cursorMessage), acks: allReplicas })
+    await transaction.commit()
+    transactions++
+    landed(load, true)
+  }
+
+  /** The load is decided: it counts as sent, or it will be made again. */
+  const landed = (load: Load, committed: boolean) => {
+    flying = undefined
+    for (const one of load.messages) {
+      const counts = kindOf(one.message.kind)
+      counts.pending--
+      if (!committed) counts.created--
+      else if (recordOf(one, '', options.format) === undefined) {
+        counts.failed++
+        onError(tooLarge(one.message.payload.length, one.run, one.message.sequence))
+      } else counts.sent++
+    }
+    if (committed) for (const [reason, n] of load.lost) dropped[reason] = (dropped[reason] ?? 0) + n
+  }
+
+  /** A commit whose answer was lost: the cursors say whether it happened. */
+  const settle = (found: Cursors) => {
+    if (flying === undefined) return
+    const committed = [...flying.runs].every(({ run, after, done, left }) => {
+      const there = found.runs.get(run)
+      return there === undefined ? done && left : there.after === after && there.done === done && there.left === left
+    })
+    landed(flying, committed)
+  }
+
+  const run = async () => {
+    let kafka: Kafka
+    try {
+      routing.check([...tenants])
+      kafka = await loadKafka()
+    } catch (thrown) {
+      return refuse(RuncastError.from(thrown))
+    }
+    while (!stopping.signal.aborted) {
+      try {
+        await session(kafka)
+        state = 'stopped'
+        return
+      } catch (thrown) {
+        if (stopping.signal.aborted) break
+        const error = kafkaError(kafka, thrown)
+        if (isFinal(error, state)) return refuse(error)
+        wasFenced ||= isOwner && answered(kafka, thrown, 'PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH')
+        state = 'retrying'
+        opened.resolve()
+        onError(error)
+        if (closing) break
+      }
+      const wait = Math.min(retryMsMax, retryMsMin * 2 ** failures++) * (0.5 + deps.random())
+      await deps.sleep(wait, stopping.signal).catch(() => {})
+    }
+    state = 'stopped'
+  }
+
+  const refuse = (error: RuncastError) => {
+    state = error.code === 'conflict' ? 'fenced' : 'refused'
+    onError(error)
+    opened.reject(error)
+  }
+
+  const cursorMessage = ({ key, value }: CursorRecord) => ({
+    topic: cursorsTopic,
+    partition: cursorsPartition,
+    key: Buffer.from(key),
+    // A tombstone is a record without value, for which the client's types have no place.
+    value: (value === undefined ? undefined : Buffer.from(value)) as Buffer,
+  })
+
+  const unseen = createUnseen(log, () => cursors)
+  const running = run()
+
+  return {
+    get state() {
+      return state
+    },
+    opened: opened.promise,
+    counters: () => ({ kinds: structuredClone(kinds), dropped: { ...dropped }, transactions }),
+    attend(tenant) {
+      routing.check([tenant])
+      tenants.add(tenant)
+      backlog?.attend(tenant)
+      ring()
+    },
+    async lag() {
+      if (cursors === undefined) return undefined
+      let events = flying?.events ?? 0
+      let runs = 0
+      const left = new Map<string, number>()
+      for (const cursor of cursors.runs.values()) if (!cursor.done) left.set(cursor.run, cursor.after)
+      for (const tenant of tenants) for (const one of (await unseen(tenant)).keys()) left.set(one, left.get(one) ?? 0)
+      for (const [one, after] of left) {
+        const last = (await log.head(one))?.last ?? after
+        events += last - after
+        if (last > after) runs++
+      }
+      return { events, runs }
+    },
+    async holds({ run_id, tenant }) {
+      if (state === 'fenced' || state === 'refused' || state === 'stopped') return false
+      if (cursors === undefined) return true
+      const cursor = cursors.runs.get(run_id)
+      if (cursor !== undefined && !cursor.done) return true
+      for (const one of flying?.runs ?? []) if (one.run === run_id) return true
+      return cursor === undefined && (await unseen(tenant)).has(run_id)
+    },
+    async [Symbol.asyncDispose]() {
+      closing = true
+      ring()
+      const patience = new AbortController()
+      await Promise.race([running, deps.sleep(drainMs, patience.signal).catch(() => {})])
+      stopping.abort()
+      ring()
+      await Promise.race([running, deps.sleep(closeMsMax, patience.signal).catch(() => {})])
+      patience.abort()
+    },
+  }
+}
+
+const allReplicas = -1
+/** Whoever had the transactional id before is fenced; the client would ask to go on as producer 0. */
+const anyProducer = { producerId: -1n, producerEpoch: -1 }
+
+/** What no retry mends. Once it worked, a refusal may be somebody's work in progress. */
+function isFinal({ code }: RuncastError, state: SinkState): boolean {
+  if (code === 'conflict' || code === 'refused_by_policy') return true
+  return (code === 'unauthenticated' || code === 'invalid_request') && state === 'starting'
+}
+
+function fencedError(sink: string): RuncastError {
+  const message = `another sink sends as ${sink}; stop one of the two, or give it another transactionalId`
+  return new RuncastError('conflict', message)
+}
+
+function tooLarge(bytes: number, run: string, sequence: number): RuncastError {
+  return new RuncastError('too_large', `event ${sequence} of ${run} makes a record of ${bytes} bytes; it was left out`)
+}
+
+/** The runs that a tenant's feed speaks of behind the sink's cursor. Reads each entry once. */
+function createUnseen(log: Log, cursorsOf: () => Cursors | undefined) {
+  const scans = new Map<string, { at: number; runs: Map<string, number> }>()
+  return async (tenant: string): Promise<ReadonlyMap<string, number>> => {
+    const from = (cursorsOf() ?? emptyCursors()).feeds.get(tenant)?.at ?? 0
+    const scan = scans.get(tenant) ?? { at: from, runs: new Map<string, number>() }
+    scans.set(tenant, scan)
+    if (from < scan.at && scan.runs.size === 0) scan.at = from
+    for (;;) {
+      const batch = await log.read(tenantFeed(tenant), scan.at, readLimitEntries)
+      if (batch.last <= scan.at) break
+      scan.at = batch.last
+      for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
+        if (isRunEntry(entry)) scan.runs.set(entry.run_id, entry.sequence)
+      }
+    }
+    const passed = (cursorsOf() ?? emptyCursors()).feeds.get(tenant)?.at ?? 0
+    for (const [run, sequence] of scan.runs) if (sequence <= passed) scan.runs.delete(run)
+    return scan.runs
+  }
+}
