@@ -9,6 +9,7 @@ import type { HeadChange, Key, Log } from './log.ts'
 import { createOutputLimit } from './output-limit.ts'
 import { ownerTriesMax, persist, retryWaitMs } from './persist.ts'
 import type { Redactor } from './redact.ts'
+import type { Replay } from './replay.ts'
 import { atEndOfTurn } from './turn.ts'
 
 /** What a run may hold in memory before it is stored. 8 MiB is a second of a fast model times a thousand. */
@@ -35,6 +36,10 @@ export interface ExitOptions {
   readonly onLost: (error: RuncastError) => void
   /** The agent emitted more than memory may hold: the run is to end with this error. */
   readonly onOverload: (error: RuncastError) => void
+  /** The run goes on after a crash: what its log has already is not written again. */
+  readonly replay?: Replay | undefined
+  /** The agent contradicts its own log. */
+  readonly onContradiction?: ((error: RuncastError) => void) | undefined
   /** Called after every append with how many events and bytes it added. */
   readonly onStored?: ((events: number, bytes: number) => void) | undefined
 }
@@ -69,7 +74,8 @@ export function createExit(options: ExitOptions): Exit {
   let scheduled = false
   let flying: Sent | undefined
   let lost: RuncastError | undefined
-  let overload: RuncastError | undefined
+  /** Why nothing more is taken though the log could be written. */
+  let refusing: RuncastError | undefined
   let ended = false
 
   const schedule = () => {
@@ -135,28 +141,36 @@ export function createExit(options: ExitOptions): Exit {
     options.onLost(error)
   }
 
+  const isWritten = (body: Body): boolean => {
+    const found = options.replay?.take(body) ?? 'new'
+    if (found !== 'contradiction') return found === 'written'
+    const message = `run again after a crash, the agent emitted another ${body.type} than its log has at ${options.replay?.at}`
+    refusing = new RuncastError('conflict', message)
+    options.onContradiction?.(refusing)
+    return true
+  }
+
   /** Behind the redactor: the event as it will be, on its way into the next batch. */
   const commit = (body: Body) => {
     for (const limited of limit(body)) {
+      if (isWritten(limited)) continue
       const entry = encoded(limited, now(), options.eventBytesMax)
       entries.push(entry)
       bytes += entry.body.length
     }
     schedule()
-    if (bytes <= bytesMax || overload) return
+    if (bytes <= bytesMax || refusing) return
     const message = `the agent emitted ${bytes} bytes faster than they could be stored (limit ${bytesMax}); await its emits`
-    overload = new RuncastError('overloaded', message)
-    options.onOverload(overload)
+    refusing = new RuncastError('overloaded', message)
+    options.onOverload(refusing)
   }
 
   const admit = (body: Body): Stored => {
-    if (redactor) {
-      const before = entries.length
-      redactor.push(body, commit)
-      // Held back: an awaiting agent goes on, for only its next token can let go what is held.
-      if (entries.length === before) return settled
-    } else commit(body)
-    return group
+    const before = entries.length
+    if (redactor) redactor.push(body, commit)
+    else commit(body)
+    // Held back, or written before: an awaiting agent goes on, for only its next token can let go what is held.
+    return entries.length === before ? settled : group
   }
 
   return {
@@ -167,7 +181,7 @@ export function createExit(options: ExitOptions): Exit {
       return entries.length
     },
     emit(body) {
-      const refusal = lost ?? overload
+      const refusal = lost ?? refusing
       if (refusal) return rejected(refusal)
       if (ended) return rejected(new RuncastError('run_ended', 'the run has ended; nothing follows its last event'))
       return passes(body, allowed) ? admit(body) : settled

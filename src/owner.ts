@@ -35,7 +35,7 @@ export interface OwnerOptions {
   readonly head: NewHead
   readonly exit: Pick<
     ExitOptions,
-    'allowed' | 'redactor' | 'outputCharsMax' | 'pendingBytesMax' | 'eventBytesMax' | 'onStored'
+    'allowed' | 'redactor' | 'outputCharsMax' | 'pendingBytesMax' | 'eventBytesMax' | 'onStored' | 'replay'
   >
   readonly now: () => number
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
@@ -65,11 +65,12 @@ export function own(options: OwnerOptions): Owner {
     ...options.exit,
     log,
     key,
-    last: 0,
+    last: options.exit.replay?.last ?? 0,
     now,
     sleep,
     onLost: error => stop({ kind: 'lost', error }),
     onOverload: error => stop({ kind: 'overloaded', error: error.message }),
+    onContradiction: error => stop({ kind: 'interrupted', error: error.message }),
   })
   const inbox = options.inbox ? listen(options, stop, exit) : undefined
 
@@ -97,7 +98,7 @@ export function own(options: OwnerOptions): Owner {
       ...(told !== undefined && { scenario: told }),
       ...(company_id !== undefined && { company_id }),
     })
-    await exit.change({ status: 'running', started_at, thread_base })
+    await exit.change({ status: 'running', owner: head.owner, started_at: head.started_at ?? started_at, thread_base })
     await options.onStarted?.(thread_base)
     if (stopping.signal.aborted) return seal()
     const over = new AbortController() // the deadline's timer goes with the run

@@ -45,9 +45,11 @@ export interface RecoveryOptions {
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
   /** Aborts when the process leaves: then the next one goes on. */
   readonly leaving: AbortSignal
+  /** Goes on with an open run instead of ending it; false when its agent cannot. */
+  readonly resume: (head: Head) => Promise<boolean>
 }
 
-export function createRecovery({ log, feeds, now, sleep, leaving }: RecoveryOptions): Recovery {
+export function createRecovery({ log, feeds, now, sleep, leaving, resume }: RecoveryOptions): Recovery {
   const keep = <T>(act: () => T | Promise<T>) => persist(act, { sleep, signal: leaving })
 
   const seal = async (run: NewHead): Promise<Ended> => {
@@ -145,25 +147,39 @@ export function createRecovery({ log, feeds, now, sleep, leaving }: RecoveryOpti
     }
   }
 
+  /** Ends or resumes one run. Behind a resumed one, those of its thread wait for their turn, and nobody waits for them. */
+  const settle = async (run: NewHead, head: Head | undefined, resumed: Set<string>) => {
+    const thread = JSON.stringify([run.tenant, run.thread_id])
+    if (head && !isEnded(head.status) && (await keep(() => resume(head)))) {
+      if (run.thread_id !== undefined) resumed.add(thread)
+    } else if (resumed.has(thread))
+      finish(run).catch(() => {}) // the process leaves: the next one recovers
+    else await finish(run)
+  }
+
   return {
     seal,
     finish,
     conclude,
     async recover() {
       concluded = new Set()
+      const handled = new Set<string>()
+      const resumed = new Set<string>()
       const { tenants, open } = await survey()
       for (const tenant of tenants) {
         for (const { run_id, owner, thread_id } of await unfinished(tenant)) {
           if (concluded.has(run_id)) continue
           const head = await keep(() => log.head(run_id))
           const claim = { run_id, owner, tenant, ...(thread_id !== undefined && { thread_id }) }
-          await finish(head ?? orphan({ ...claim, created_at: now() }))
+          handled.add(run_id)
+          await settle(head ?? orphan({ ...claim, created_at: now() }), head, resumed)
         }
       }
       // What no feed knows any more; oldest first, as a thread wants them.
       for (const head of open.reverse()) {
+        if (handled.has(head.run_id)) continue
         const now = await keep(() => log.head(head.run_id))
-        if (now && !isEnded(now.status)) await finish(now)
+        if (now && !isEnded(now.status)) await settle(now, now, resumed)
       }
       concluded = undefined
       return open.length

@@ -24,6 +24,7 @@ import { type Owner, own } from './owner.ts'
 import { persist } from './persist.ts'
 import { acceptedOf, createRecovery, isOrphan, orphan } from './recovery.ts'
 import { createRedactor } from './redact.ts'
+import { type Replay, replayOf } from './replay.ts'
 import { createRetention, type RetentionLimits } from './retention.ts'
 import { infoOf, infoWithEnd, type RunInfo } from './run-info.ts'
 import type { View } from './state/fold.ts'
@@ -171,7 +172,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
     interrupt: run => interrupt(run),
   })
   const leaving = new AbortController()
-  const recovery = createRecovery({ log, feeds, now: deps.now, sleep: deps.sleep, leaving: leaving.signal })
+  const recovery = createRecovery({ log, feeds, now: deps.now, sleep: deps.sleep, leaving: leaving.signal, resume })
   /** Runs that are about to start, or to be ended: of two that want the same one, the second waits. */
   const starting = new Map<string, Promise<unknown>>()
   /** Starts that failed half-way. */
@@ -306,7 +307,22 @@ export function createRuns(options: RunsOptions): LocalRuns {
     await hold(run_id, finishing())
   }
 
-  function execute(agent: Agent, input: unknown, head: NewHead): void {
+  /** Runs a deterministic agent again whose process is gone; its log goes on where it ends. */
+  async function resume(open: Head): Promise<boolean> {
+    const agent = agents.find(one => one.name === open.agent)
+    if (agent?.restart !== 'replay') return false
+    const replay = await replayOf(log, open.run_id)
+    if (!replay) return false
+    const { first: _first, last: _last, bytes: _bytes, ...head } = open
+    try {
+      execute(agent, await checked(agent.input, head.input, 'input', 'invalid_input'), { ...head, owner }, replay)
+      return true
+    } catch {
+      return false // the agent takes this input no more
+    }
+  }
+
+  function execute(agent: Agent, input: unknown, head: NewHead, replay?: Replay): void {
     const { run_id, tenant, thread_id } = head
     halfway.delete(run_id)
     const thread = thread_id === undefined ? undefined : threadFeed(tenant, thread_id)
@@ -330,6 +346,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
         pendingBytesMax: options.pendingBytesMax,
         eventBytesMax: options.eventBytesMax,
         onStored: (events, bytes) => retention.grown(run_id, events, bytes),
+        replay,
       },
       now: deps.now,
       sleep: deps.sleep,

@@ -25,6 +25,11 @@ export interface AgentOptions<I = unknown, O = unknown> {
   readonly output?: Schema<O>
   /** What `started.scenario` says. */
   readonly scenario?: string
+  /**
+   * What becomes of a run whose server died. Default: it ends as `interrupted`. `replay`: the agent is deterministic, so it
+   * is run again with the same input, and goes on where its log ends; what it did outside, it does again.
+   */
+  readonly restart?: 'replay'
   /** Every yield is an `item`, strings too (tools of the olane kind). */
   readonly yieldsItems?: boolean
 }

@@ -69,7 +69,7 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
   {
     folders: ['src/state/', 'src/agent/'],
     files:
-      'run-info follow view-at persist retention mask-json redact output-limit exit feeds owner deps recovery runs',
+      'run-info follow view-at persist retention mask-json redact output-limit replay exit feeds owner deps recovery runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
   { folders: ['src/'], files: 'load-agents web server http index' },
