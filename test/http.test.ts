@@ -179,7 +179,7 @@ test('POST /runs with Accept: text/event-stream starts and tails in one request,
   assert.equal((await post(served, '/runs', { count: 3 }, headers)).status, 409)
 })
 
-test('DK5 DK45 POST /invoke answers with the output, or with the failure of the agent', async () => {
+test('DK5 DK45 OL1 POST /invoke answers with the output, or with the failure of the agent', async () => {
   await using served = await serving()
   const good = await post(served, '/invoke', { count: 2 })
   assert.equal(good.status, 200)
@@ -304,7 +304,7 @@ test('DK36 the idle deadline ends the response without a terminal event, heartbe
   assert.match(body, /event: heartbeat/)
 })
 
-test('DK27 PX9 one reader too many of a run is 429, one stream too many of the server 503', async () => {
+test('DK27 PX9 PX31 one reader too many of a run is 429, one stream too many of the server 503', async () => {
   await using served = await serving({ readersPerRunMax: 1, connectionsMax: 2 })
   const leaving = new AbortController()
   const { signal } = leaving
@@ -341,6 +341,29 @@ test('DK70 a forgotten cursor gets a gap notice without an id, and 410 when stri
   assert.equal(view.at, 62)
   assert.equal(view.view.parts[0]?.content, Array.from({ length: 60 }, (_, index) => `t${index + 1}`).join(''))
   assert.equal((await fetch(`${served.url}/runs/${run}/snapshot?at=1`)).status, 410)
+})
+
+test('DK8 a direct stream is incremental: what an agent emits comes when it is emitted', async () => {
+  await using served = await serving()
+  const answer = await post(served, '/invoke/stream', { count: 4, ms: 200 })
+  const arrivals: number[] = []
+  for await (const chunk of answer.body ?? []) {
+    if (Buffer.from(chunk).includes('event: token')) arrivals.push(performance.now())
+  }
+  assert.equal(arrivals.length, 4)
+  for (const [index, at] of arrivals.slice(1).entries()) assert.ok(at - (arrivals[index] ?? 0) > 100, `${arrivals}`)
+})
+
+test('PX1 open streams are counted, and gone from the count when they end', async () => {
+  await using served = await serving()
+  const run = await started(served, {}, '?agent=silent')
+  const leaving = new AbortController()
+  for (let n = 0; n < 3; n++) await fetch(`${served.url}/runs/${run}/events`, { signal: leaving.signal })
+  assert.equal(served.app.streams.open, 3)
+  assert.match(await (await fetch(`${served.url}/metrics`)).text(), /^runcast_streams_open 3$/m)
+  leaving.abort()
+  while (served.app.streams.open > 0) await sleep(5)
+  assert.match(await (await fetch(`${served.url}/metrics`)).text(), /^runcast_streams_open 0$/m)
 })
 
 test('DK1 DK2 DK3 DK4 the server says how it is, what it has, and what it did', async () => {

@@ -100,7 +100,46 @@ const asks = defineAgent({ name: 'asks' }, async (_input: unknown, ctx) => {
   return { name, sure }
 })
 
-const agents: readonly Agent[] = [counter, patient, stubborn, fails, strict, everything, nested, asks]
+/** Claims to be the runtime, in every way there is. */
+const spoofs = defineAgent({ name: 'spoofs' }, async (_input: unknown, ctx) => {
+  const refused: string[] = []
+  for (const name of ['complete', 'error', 'started', 'cancelled', 'heartbeat', 'gap', 'message', 'a-b', '']) {
+    try {
+      ctx.emit(name, { output: 'spoofed' })
+    } catch (error) {
+      refused.push((error as Error).message)
+    }
+  }
+  return refused
+})
+
+const yieldsEnd = defineAgent({ name: 'yields-end' }, async function* () {
+  yield { type: 'complete', output: 'spoofed', latency_seconds: 0 }
+})
+
+/** Awaits some of its emits and not others. */
+const mixed = defineAgent({ name: 'mixed' }, async (_input: unknown, ctx) => {
+  for (let n = 0; n < 60; n += 3) {
+    ctx.token(`${n} `)
+    await ctx.token(`${n + 1} `)
+    void ctx.token(`${n + 2} `)
+    if (n % 9 === 0) await sleep(1)
+  }
+})
+
+const agents: readonly Agent[] = [
+  spoofs,
+  yieldsEnd,
+  mixed,
+  counter,
+  patient,
+  stubborn,
+  fails,
+  strict,
+  everything,
+  nested,
+  asks,
+]
 
 const hasCode = (code: string) => (error: unknown) =>
   (error instanceof RuncastError && error.code === code) || assert.fail(`expected ${code}, got ${String(error)}`)
@@ -339,6 +378,37 @@ export function runsSuite(row: RunsRow): void {
     },
     { allowed: new Set(['step', 'custom:fraud_check']) },
   )
+
+  promise('DK48 an agent cannot claim to be the runtime, by emitting or by yielding', async runs => {
+    const { run_id } = await runs.start('spoofs', {})
+    const events = await eventsOf(runs, run_id)
+    assert.deepEqual(types(events), ['started', 'complete'])
+    assert.equal(((await runs.get(run_id)).output as string[]).length, 9)
+    const yielded = await eventsOf(runs, (await runs.start('yields-end', {})).run_id)
+    assert.deepEqual(types(yielded), ['started', 'error'])
+    assert.match((yielded.at(-1) as { error: string }).error, /cannot emit "complete"/)
+  })
+
+  promise('DK61 awaited and free emits keep the order of the program', async runs => {
+    const { run_id } = await runs.start('mixed', {})
+    const tokens = (await eventsOf(runs, run_id)).flatMap(event => (event.type === 'token' ? [event.content] : []))
+    assert.equal(tokens.join(''), Array.from({ length: 60 }, (_, n) => `${n} `).join(''))
+  })
+
+  for (const [title, allowed] of [
+    ['DK52 everything is let through by debug and all', 'all'],
+    ['DK55 custom lets every custom event through', new Set(['custom'])],
+  ] as const) {
+    promise(
+      title,
+      async runs => {
+        const seen = types(await eventsOf(runs, (await runs.start('everything', {})).run_id))
+        assert.ok(seen.includes('fraud_check'))
+        assert.equal(seen.includes('token') && seen.includes('item') && seen.includes('state'), allowed === 'all')
+      },
+      { allowed },
+    )
+  }
 
   promise("a reader's filter moves its cursor over what it skips", async runs => {
     const { run_id } = await runs.start('everything', {})
