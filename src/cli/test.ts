@@ -55,8 +55,9 @@ function exampleFor(agent: Agent): unknown {
 
 /** Everything that the configuration says of runs, but not where they are kept or who may start them. */
 async function runsOptions({ config, agents }: Project) {
+  const { postgres: _postgres, kafka: _kafka, otel: _otel, ...settings } = config
   const here = {
-    ...config,
+    ...settings,
     streaming: { ...config.streaming, backend: 'memory' as const },
     auth: { ...config.auth, mode: 'none' as const },
   }
