@@ -151,7 +151,7 @@ remote(runs.command('cancel <run>'))
   .addOption(json())
   .action(act(async () => (await import('./runs.ts')).cancel))
 
-remote(program.command('tail').addArgument(new Argument('<run>', 'its id')))
+source(program.command('tail').addArgument(new Argument('<run>', 'its id')))
   .description('follow a run live, through cuts and restarts, and end as it did')
   .option(
     '--after <sequence>',
@@ -167,6 +167,88 @@ remote(program.command('tail').addArgument(new Argument('<run>', 'its id')))
   .addOption(json())
   .addHelpText('after', '\nThe text goes to stdout, everything else to stderr: runcast tail RUN > answer.txt')
   .action(act(async () => (await import('./tail.ts')).tail))
+
+const sequence = (what: string, from = 1) => wholeNumber(what, from, Number.MAX_SAFE_INTEGER)
+const prices = () =>
+  new Option('--prices <file>', 'JSON: {"MODEL": {"input_per_million": 2.5, "output_per_million": 10}}')
+const windowed = (command: Command) =>
+  command
+    .option('--from <sequence>', 'the first event', sequence('a sequence'))
+    .option('--to <sequence>', 'the last event', sequence('a sequence'))
+    .option('--types <types>', 'only these, such as step,tool,custom:fraud')
+const selected = (command: Command) =>
+  command
+    .option('--thread <id>', 'the runs of this conversation')
+    .option('--agent <name>', 'the runs of this agent')
+    .option('--since <when>', 'those of the last 24h, 7d, … or since 2026-01-31T12:00:00Z')
+
+windowed(source(program.command('inspect <run>')))
+  .description('what a run was: a summary, its nodes, tools and models, its events')
+  .addOption(
+    new Option('--limit <count>', 'how many events are shown at most')
+      .argParser(wholeNumber('a count', 0, 1_000_000))
+      .default(100),
+  )
+  .addOption(prices())
+  .addOption(json())
+  .action(act(async () => (await import('./inspect.ts')).inspect))
+
+source(program.command('replay <run>'))
+  .description('show a run as it was, at its own pace; or what it amounted to at one event')
+  .option('--from <sequence>', 'the first event', sequence('a sequence'))
+  .option('--to <sequence>', 'the last event', sequence('a sequence'))
+  .addOption(new Option('--from-checkpoint <name>', 'begin at the newest checkpoint of this name').conflicts('from'))
+  .addOption(
+    new Option('--at <sequence>', 'its state, text and open steps at this event; 0 = before the first')
+      .argParser(sequence('a sequence', 0))
+      .conflicts(['from', 'to', 'fromCheckpoint']),
+  )
+  .option('--speed <factor>', 'so many times as fast, or max', '1')
+  .addOption(json())
+  .addHelpText('after', '\nExamples:\n  $ runcast replay RUN --speed 10\n  $ runcast replay RUN --at 120 --json')
+  .action(act(async () => (await import('./replay.ts')).replay))
+
+source(program.command('diff <run> [other]'))
+  .description('what changed between two events of a run, or between two runs')
+  .option('--from <sequence>', 'the event before; default: the start, of two runs the end', sequence('a sequence', 0))
+  .option('--to <sequence>', 'the event after; default: the end', sequence('a sequence', 0))
+  .addOption(json())
+  .action(act(async () => (await import('./diff.ts')).diff))
+
+windowed(source(program.command('export <run>')))
+  .description('write the events of a run')
+  .addOption(new Option('--format <format>').choices(['json', 'ndjson', 'csv']).default('ndjson'))
+  .option('-o, --output <file>', 'default: stdout')
+  .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' }))
+  .action(act(async () => (await import('./export.ts')).exportRun))
+
+source(program.command('flamegraph <run>'))
+  .description('where the time of a run went, as SVG')
+  .option('-o, --output <file>', 'default: stdout')
+  .addOption(new Option('--folded', 'folded stacks in microseconds instead, for other programs').conflicts('json'))
+  .addOption(json())
+  .action(act(async () => (await import('./flamegraph.ts')).flamegraph))
+
+selected(source(program.command('costs [runs...]')))
+  .description('what runs used and cost, by model, node and tenant; default: all runs')
+  .addOption(new Option('--by <what>', 'only this table').choices(['model', 'node', 'tenant', 'agent', 'run']))
+  .addOption(prices())
+  .addOption(json())
+  .action(act(async () => (await import('./costs.ts')).costs))
+
+selected(source(program.command('profile [runs...]')))
+  .description('how often nodes, tools and models were called, and how long that took; default: all runs')
+  .addOption(json())
+  .action(act(async () => (await import('./profile.ts')).profile))
+
+function source(command: Command): Command {
+  return remote(command).addOption(
+    new Option(
+      '--source <source>',
+      "a server's address, the path of a SQLite file, or kafka://BROKER:PORT/TOPIC",
+    ).conflicts('url'),
+  )
+}
 
 function remote(command: Command): Command {
   return command

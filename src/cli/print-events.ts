@@ -117,7 +117,7 @@ export function createPrinter(options: PrinterOptions): Printer {
 }
 
 /** What stands beside the text for an event; undefined where the text says it, or a line of its own colour does. */
-function describe(event: Event): string | undefined {
+export function describe(event: Event): string | undefined {
   switch (event.type) {
     case 'token':
       return undefined

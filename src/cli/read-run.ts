@@ -8,6 +8,8 @@ export interface ReadOptions {
   readonly from?: number | undefined
   readonly to?: number | undefined
   readonly signal?: AbortSignal | undefined
+  /** The events themselves are shown as they are read. */
+  readonly quiet?: boolean | undefined
 }
 
 type Take = (events: readonly Event[]) => void | Promise<void>
@@ -16,18 +18,18 @@ type Take = (events: readonly Event[]) => void | Promise<void>
 const tellMs = 200
 
 export async function readRun(runs: Runs, info: RunInfo, options: ReadOptions, take: Take): Promise<void> {
-  const { from = 1, to = Infinity, signal } = options
+  const { from = 1, to = Infinity, signal, quiet = false } = options
   const last = Math.min(to, info.last_sequence)
   const after = Math.max(0, from - 1)
   if (last <= after) return
   const enough = new AbortController()
   const reading = signal ? AbortSignal.any([signal, enough.signal]) : enough.signal
-  const progress = tellProgress(info.run_id, last - after)
+  const progress = tellProgress(info.run_id, last - after, quiet)
   try {
     await runs.follow(info.run_id, { after, signal: reading }, async batch => {
       if (enough.signal.aborted) return
       const { gap } = batch
-      if (gap) note(`run ${info.run_id}: events ${gap.requested + 1} to ${gap.oldest - 1} are forgotten`)
+      if (gap) note(`run ${info.run_id}: events ${gap.requested} to ${gap.oldest - 1} are forgotten`)
       const wanted = batch.last <= last ? batch.events : batch.events.filter(event => event.sequence <= last)
       if (wanted.length > 0) await take(wanted)
       progress.at(batch.last - after)
@@ -39,12 +41,12 @@ export async function readRun(runs: Runs, info: RunInfo, options: ReadOptions, t
 }
 
 /** On a terminal only, and only when it takes long. */
-function tellProgress(run: string, total: number) {
+function tellProgress(run: string, total: number, quiet: boolean) {
   const began = Date.now()
   let told = began
   return {
     at(count: number) {
-      if (!process.stderr.isTTY || Date.now() - told < tellMs) return
+      if (quiet || !process.stderr.isTTY || Date.now() - told < tellMs) return
       told = Date.now()
       process.stderr.write(`\r\u001b[K  ${run}: ${count} of ${total} events`)
     },

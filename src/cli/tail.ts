@@ -2,13 +2,13 @@
 // cut for an end: it comes back for ever, unless --max-wait says for how long.
 import type { Connection, Runs } from '../client/index.ts'
 import { showDuration } from '../config/duration.ts'
-import { RuncastError } from '../error.ts'
+import { typesOf } from '../inspect/timeline.ts'
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts'
 import { createPrinter, type Printer } from './print-events.ts'
-import { type RemoteOptions, remoteRuns } from './remote.ts'
+import { isServer, openSource, type SourceOptions } from './source.ts'
 import { note } from './terminal.ts'
 
-export interface TailOptions extends RemoteOptions {
+export interface TailOptions extends SourceOptions {
   readonly after?: number
   readonly types?: string
   readonly json?: boolean
@@ -26,14 +26,15 @@ export async function tail(run: string, options: TailOptions): Promise<ExitCode>
   const interrupt = () => end(exitCodes.interrupted)
   process.once('SIGINT', interrupt)
   const patience = createPatience(options.maxWait, () => end(exitCodes.cutOff))
-  await using runs = remoteRuns(options, {
+  await using runs = await openSource(options, {
     onConnection: (_target, connection) => {
       tell(printer, connection, patience.waiting)
       if (connection.state === 'open') patience.stop()
       else patience.start()
     },
   })
-  patience.start()
+  // A file does not go away.
+  if (isServer(options)) patience.start()
   try {
     await runs.follow(run, { after: options.after, types: typesOf(options.types), signal: over.signal }, printer.take)
     printer.finish()
@@ -78,12 +79,4 @@ function createPatience(maxMs: number | undefined, lost: () => void) {
       timer = undefined
     },
   }
-}
-
-function typesOf(types: string | undefined): ReadonlySet<string> | undefined {
-  if (types === undefined) return undefined
-  const names = types.split(',').map(name => name.trim())
-  if (names.includes(''))
-    throw new RuncastError('invalid_request', `--types: ${JSON.stringify(types)} has an empty name`)
-  return new Set(names)
 }

@@ -57,6 +57,7 @@ export const rooms: readonly Room[] = [
       ...['src/follow.ts', 'src/view-at.ts', 'src/retention.ts', 'src/runs.ts', 'src/backends/memory.ts', 'src/kafka/'],
     ],
   },
+  { room: 'src/inspect/', sees: [...leaves, 'src/state/'] },
   { room: 'src/cli/', sees: ['src/'] },
 ]
 

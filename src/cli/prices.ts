@@ -1,0 +1,24 @@
+// The prices that costs are counted with: the list that Runcast has, or a file of the user's own. Prices change: a list is
+// never taken for the bill, and a model that is not on it costs nobody knows what.
+import { readFileSync } from 'node:fs'
+import { RuncastError } from '../error.ts'
+import { checkPrices, type Prices } from '../inspect/costs.ts'
+
+export async function readPrices(file: string | undefined): Promise<Prices> {
+  if (file === undefined) {
+    return checkPrices((await import('../inspect/prices.json', { with: { type: 'json' } })).default, 'prices.json')
+  }
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new RuncastError('not_found', `--prices: ${file} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  let prices: unknown
+  try {
+    prices = JSON.parse(text)
+  } catch (cause) {
+    throw new RuncastError('invalid_request', `--prices: ${file} is no JSON: ${(cause as Error).message}`, { cause })
+  }
+  return checkPrices(prices, file)
+}
