@@ -145,6 +145,17 @@ test('the tokens of a run join to exactly its output, with progress that rises t
   assert.deepEqual(steps, [0.1, 0.4, 0.7, 1])
 })
 
+test('a pause between two words can be asked for; the words stay the same, and a cancel ends the pause', async () => {
+  const slowly = await summarized({ text: article, sentences: 1 }, { SUMMARIZER_WORD_PAUSE_MS: '1' })
+  const { output } = await summarized({ text: article, sentences: 1 })
+  assert.deepEqual(slowly.output, output)
+  const controller = new AbortController()
+  const agent = summarizer({ text: article }, controller.signal, { SUMMARIZER_WORD_PAUSE_MS: '10000' })
+  await assert.rejects(async () => {
+    for await (const body of agent) if (body.type === 'token') setImmediate(() => controller.abort(new Error('enough')))
+  }, /abort/)
+})
+
 test('a cancel between two words ends the summary with its reason', async () => {
   const controller = new AbortController()
   const agent = summarizer({ text: article }, controller.signal, {})

@@ -1,7 +1,7 @@
 // The summarizer: a text or a page's address in, its most telling sentences out, streamed word by word with progress.
 // It exists to show token streaming without a model. It must never wait or read without bounds: input comes from strangers.
 
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import { RuncastError } from '../../src/error.ts'
 import type { Body } from '../../src/event.ts'
@@ -13,6 +13,8 @@ export const textCharsMax = 262_144
 /** Nobody reads a longer summary; the text itself is then better. */
 const sentencesMax = 20
 const sentencesDefault = 3
+/** Slower than that, nobody takes it for a stream. */
+const wordPauseMsMax = 10_000
 
 const inputSchema = z
   .strictObject({
@@ -47,14 +49,21 @@ export async function* summarizer(
   if (chosen.sentences.length === 0) throw new RuncastError('invalid_input', 'There is no sentence in it to summarize')
   yield progress('write', 0.7, `Writing ${chosen.sentences.length} of ${chosen.of} sentences...`)
   const summary = chosen.sentences.join(' ')
+  const pauseMs = wordPauseMs(environment)
   for (const content of summary.match(/\S+\s*/g) ?? []) {
     signal.throwIfAborted()
     yield { type: 'token', content }
     // A turn of the event loop per word: readers see words arrive, and a cancel gets a word in.
-    await nextTurn()
+    await (pauseMs === 0 ? nextTurn() : sleep(pauseMs, undefined, { signal }))
   }
   yield progress('write', 1, 'Done')
   return { summary }
+}
+
+/** `SUMMARIZER_WORD_PAUSE_MS` lets people see the words arrive as a model's would; without it they come as fast as they go. */
+function wordPauseMs(environment: Readonly<Record<string, string | undefined>>): number {
+  const asked = Number(environment['SUMMARIZER_WORD_PAUSE_MS'] ?? 0)
+  return Number.isFinite(asked) ? Math.min(Math.max(asked, 0), wordPauseMsMax) : 0
 }
 
 function progress(step: string, done: number, message: string): Body {
