@@ -28,7 +28,7 @@ export async function inspect(run: string, { json, limit, ...options }: InspectO
   const prices = await readPrices(options.prices)
   await using runs = await openSource(options)
   const info = await runs.get(run)
-  const summing = createSummary(info.run_id, info.status)
+  const summing = createSummary(info)
   const spans = createSpans()
   const costs = createCosts(prices)
   const cost = costs.run(info.run_id)

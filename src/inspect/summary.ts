@@ -34,11 +34,20 @@ const namesMax = 200
 
 const statusAt = { complete: 'completed', error: 'failed', cancelled: 'cancelled' } as const
 
-/** `status` is what the run's head says, for as long as no end was read. */
-export function createSummary(run_id: string, status: string): Summing {
+/** What the run's head says; its events, where they are kept, say it again. */
+export interface Headline {
+  readonly run_id: string
+  readonly status: string
+  readonly agent: string
+  readonly framework: string
+  readonly thread_id?: string
+  readonly user_id?: string
+}
+
+export function createSummary({ run_id, status, agent, framework, thread_id, user_id }: Headline): Summing {
   const counts = new Map<string, number>()
-  const told: Record<string, string> = {}
-  let ended: string = status
+  const told: Record<string, string> = { agent, framework }
+  let ended = status
   let first: Event | undefined
   let last: Event | undefined
   let events = 0
@@ -46,6 +55,8 @@ export function createSummary(run_id: string, status: string): Summing {
   const keep = (name: string, value: string | undefined) => {
     if (value !== undefined) told[name] = value
   }
+  keep('thread_id', thread_id)
+  keep('user_id', user_id)
   const typeOf = (event: Event) => {
     if (event.type !== 'custom') return event.type
     const name = `custom:${event.name}`
