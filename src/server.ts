@@ -17,7 +17,7 @@ import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.
 import { type App, type AppOptions, createApp } from './transports/http/app.ts'
 import { apiKeys, keysFrom } from './transports/http/auth.ts'
 import { createMetrics } from './transports/http/metrics.ts'
-import { webRoutes } from './web.ts'
+import { type WebOptions, webRoutes } from './web.ts'
 
 export interface ServeOptions
   extends Partial<Omit<AppOptions, 'runs' | 'deps'>>,
@@ -33,7 +33,7 @@ export interface ServeOptions
   /** Served under /conversations, over the same log. The server disposes of it. */
   readonly conversations?: Conversations | undefined
   /** Serves the page at `/`. */
-  readonly web?: boolean | undefined
+  readonly web?: boolean | WebOptions | undefined
   /** How long running runs may finish when the server stops. Default 10 s. */
   readonly shutdownGraceMs?: number
   readonly warn?: (message: string) => void
@@ -88,7 +88,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
   if (conversations) {
     await app.fastify.register(conversationRoutes(conversations, { principalOf: request => request.principal }))
   }
-  if (options.web) await app.fastify.register(webRoutes())
+  if (options.web) await app.fastify.register(webRoutes(options.web === true ? {} : options.web))
   await app.fastify.listen({ host, port })
   warnIfOpen(host, options)
 
@@ -217,9 +217,25 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
 
 /** Beside the log: as lasting as it is, or in the Postgres that is named. */
 async function conversationsOf({ streaming, sqlite, postgres }: Config, log: Log): Promise<Conversations> {
-  const { createConversations } = await import('./conversations/conversations.ts')
   const file = streaming.backend === 'sqlite' ? `${sqlite.path}-conversations` : ':memory:'
-  return createConversations({ log, db: postgres ? { postgres: postgres.url } : { sqlite: file }, deps: realDeps })
+  const db = postgres ? { postgres: postgres.url } : { sqlite: file }
+  const opened = import('./conversations/conversations.ts').then(({ createConversations }) =>
+    createConversations({ log, db, deps: realDeps }),
+  )
+  // A database that is not there is a reason not to start; a library that loads for a while is not.
+  return postgres ? opened : later(opened)
+}
+
+/** An object of asynchronous methods that is still being made: its methods wait for it. */
+function later<T extends object>(made: Promise<T>): T {
+  made.catch(() => {}) // whoever calls a method is told
+  const method =
+    (name: PropertyKey) =>
+    async (...args: unknown[]) => {
+      const methods = (await made) as Record<PropertyKey, (...args: unknown[]) => unknown>
+      return methods[name]?.(...args)
+    }
+  return new Proxy({} as T, { get: (_target, name) => (name === 'then' ? undefined : method(name)) })
 }
 
 function authOf({ auth }: Config, env: Readonly<Record<string, string | undefined>>) {

@@ -1,6 +1,6 @@
 // One way to check a value against what an agent declares: a Standard Schema (zod, valibot, arktype, …) or a JSON
 // Schema from a Dockfile. It must name every field at fault, and never let the agent see what did not pass.
-import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js'
+import type { ValidateFunction } from 'ajv'
 import { type Code, RuncastError } from '../error.ts'
 
 /** The part of https://standardschema.dev that we need; zod, valibot and others implement it. */
@@ -37,7 +37,7 @@ export async function checked<T>(schema: Schema<T> | undefined, value: unknown, 
     if (!result.issues) return result.value
     for (const { path, message } of result.issues) faults.push({ field: fieldOf(path), message })
   } else {
-    const validate = compiled(schema)
+    const validate = await compiled(schema)
     if (validate(value)) return value as T
     for (const error of validate.errors ?? []) {
       const missing = (error.params as { missingProperty?: string }).missingProperty
@@ -72,9 +72,11 @@ function fieldOf(path: Issue['path']): string {
 
 const validators = new WeakMap<JsonSchema, ValidateFunction>()
 
-function compiled(schema: JsonSchema): ValidateFunction {
+/** Ajv is loaded by the first JSON Schema: agents with a Standard Schema start without it. */
+async function compiled(schema: JsonSchema): Promise<ValidateFunction> {
   let validate = validators.get(schema)
   if (!validate) {
+    const { Ajv2020 } = await import('ajv/dist/2020.js')
     validate = new Ajv2020({ allErrors: true, strict: false, allowUnionTypes: true }).compile(schema)
     validators.set(schema, validate)
   }

@@ -1,4 +1,5 @@
 // What is read from the store's tables: lists and pages. It reads what catch-up.ts wrote and must never write itself.
+import { pageSizeMax } from './content.ts'
 import type { Kysely } from 'kysely'
 import { RuncastError } from '../error.ts'
 import type { Conversation } from './entries.ts'
@@ -8,8 +9,6 @@ import { fromColumn, type Tables, toColumn } from './tables.ts'
 
 /** A page that nobody sized: a screen or two of a list or a chat. */
 export const pageSize = 50
-/** The largest page: as many runs as a page of their list. */
-export const pageSizeMax = 500
 
 export interface Listed {
   readonly thread: string

@@ -6,10 +6,9 @@ import { z } from 'zod'
 import { checked } from '../agent/schema.ts'
 import { RuncastError } from '../error.ts'
 import type { Principal } from '../runs.ts'
-import type { Content } from './content.ts'
+import { type Content, pageSizeMax } from './content.ts'
 import type { Conversations } from './conversations.ts'
 import { exportFormats } from './export.ts'
-import { pageSizeMax } from './queries.ts'
 
 export interface ConversationRoutesOptions {
   readonly principalOf: (request: FastifyRequest) => Principal | Promise<Principal>
