@@ -8,7 +8,7 @@ import { aguiEncoder, type AguiMessage, interruptOf } from '../formats/agui.ts'
 import { agentOf, type Runs } from '../runs.ts'
 import { emptyView } from '../state/fold.ts'
 import { stateHash } from '../state/hash.ts'
-import type { RouteParts } from '../transports/http/app.ts'
+import type { RouteParts } from '../transports/http/parts.ts'
 import { inputOf } from './input.ts'
 import { serveRun } from './stream.ts'
 

@@ -8,7 +8,7 @@ import { aisdkEncoder, type AisdkOptions, aisdkRunOf, askOf } from '../formats/a
 import { isEnded } from '../log.ts'
 import { agentOf, type RunInfo, type Runs } from '../runs.ts'
 import { emptyView, type View } from '../state/fold.ts'
-import type { RouteParts } from '../transports/http/app.ts'
+import type { RouteParts } from '../transports/http/parts.ts'
 import { inputOf, isRecord } from './input.ts'
 import { serveRun } from './stream.ts'
 

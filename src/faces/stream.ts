@@ -3,7 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { Event } from '../event.ts'
 import type { Runs } from '../runs.ts'
-import type { RouteParts } from '../transports/http/app.ts'
+import type { RouteParts } from '../transports/http/parts.ts'
 
 /** Routes in somebody else's protocol; `serve` registers ours by default. */
 export type Face = (fastify: FastifyInstance, parts: RouteParts) => void

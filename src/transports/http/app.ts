@@ -2,60 +2,19 @@
 // is its contract (PROTOCOL.md §5). Framing is in frames.ts, bytes are in pipe.ts; it must never buffer a stream.
 import cors from '@fastify/cors'
 import swagger from '@fastify/swagger'
-import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
 import type { z } from 'zod'
-import type { Agent } from '../../agent/define.ts'
-import type { DirectLimits } from '../../direct.ts'
 import { RuncastError } from '../../error.ts'
-import type { Deps, LocalRuns, Principal, Runs } from '../../runs.ts'
+import type { Principal, Runs } from '../../runs.ts'
 import { aboutRoutes } from './about.ts'
-import { anonymous, type Authenticate } from './auth.ts'
+import { anonymous } from './auth.ts'
 import { parseBodies, sendError } from './errors.ts'
-import type { Metrics } from './metrics.ts'
 import { openapiHead, openapiSchemas } from './openapi.ts'
+import type { AppOptions, RouteParts } from './parts.ts'
 import { pathOf } from './request.ts'
 import { invokeRoutes, runRoutes } from './routes.ts'
 import { validatorOf } from './schemas.ts'
 import { createStreams, type Streams } from './streams.ts'
-
-export interface AppOptions {
-  readonly runs: LocalRuns
-  readonly deps: Deps
-  readonly authenticate?: Authenticate | undefined
-  readonly metrics?: Metrics | undefined
-  readonly service?: string
-  readonly version: string
-  /** 503 on /ready until it says true. */
-  readonly ready?: () => boolean
-  /** The endpoints /invoke and /invoke/stream, and /runs. */
-  readonly rest?: boolean
-  readonly streaming?: boolean
-  readonly asyncRuns?: boolean
-  readonly heartbeatMs?: number
-  readonly heartbeatEvents?: boolean
-  readonly retryMs?: number
-  /** Default of `?timeout=`. */
-  readonly idleMs?: number
-  readonly connectionsMax?: number
-  readonly bodyBytesMax?: number
-  readonly cors?: { readonly origins: readonly string[]; readonly methods: readonly string[] } | undefined
-  readonly direct: DirectLimits
-  readonly logger?: FastifyServerOptions['logger']
-  /** Endpoints in other front ends' protocols. */
-  readonly faces?: readonly ((fastify: FastifyInstance, parts: RouteParts) => void)[]
-}
-
-/** What routes need of the server: the API's own and those of faces. */
-export interface RouteParts {
-  readonly agents: readonly Agent[]
-  /** The runs as whoever asks sees them. */
-  readonly runsOf: (request: FastifyRequest) => Runs
-  readonly streams: Streams
-  readonly deps: Deps
-  /** A stream ends when no event came for so long. */
-  readonly idleMs: number
-  readonly bodyLimit: number
-}
 
 export interface App {
   readonly fastify: FastifyInstance

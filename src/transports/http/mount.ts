@@ -3,7 +3,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsync } from 'fastify'
-import { type App, type AppOptions, registerApi } from './app.ts'
+import { type App, registerApi } from './app.ts'
+import type { AppOptions } from './parts.ts'
 import { createStreams } from './streams.ts'
 
 /** A handler for `node:http` and, mounted before any body parser, for Express. */
