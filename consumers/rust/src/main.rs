@@ -9,7 +9,7 @@ use std::io::{self, ErrorKind, Read};
 use std::process::ExitCode;
 
 // The schema has messages that no record holds by itself.
-#[allow(dead_code)]
+#[allow(dead_code, clippy::all)]
 mod dashstream {
     include!(concat!(env!("OUT_DIR"), "/dashstream.v1.rs"));
 }
