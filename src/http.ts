@@ -1,10 +1,13 @@
-// `runcast/http`: the API for whoever has a server already. `api` composes runs and routes without listening; the
-// handlers carry requests to it.
+// `runcast/http`: agents over HTTP. `serve` listens by itself; for whoever has a server already, `api` composes runs and
+// routes without listening, and the handlers carry requests to it.
 import type { FastifyPluginAsync } from 'fastify'
 import { compose, type ServeOptions } from './server.ts'
 import { type App, createApp } from './transports/http/app.ts'
 import { fastifyPlugin as pluginOf } from './transports/http/mount.ts'
 
+export { serve, type Served, type ServeOptions } from './server.ts'
+export type { App } from './transports/http/app.ts'
+export { apiKeys, type Authenticate } from './transports/http/auth.ts'
 export { fetchHandler, nodeHandler } from './transports/http/mount.ts'
 
 /** The runs API as an application, to be given to `nodeHandler` or `fetchHandler`. */

@@ -45,4 +45,4 @@ export {
   type StartOptions,
   type Target,
 } from './runs.ts'
-export { emptyView, fold, textOf, usageOf, type View } from './state/fold.ts'
+export { emptyView, fold, foldBatch, type Part, textOf, usageOf, type View } from './state/fold.ts'

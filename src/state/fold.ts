@@ -36,7 +36,7 @@ import {
 } from './view.ts'
 
 export type { Folded } from './parts.ts'
-export { emptyView, openParts, textOf, usageOf, type View } from './view.ts'
+export { emptyView, openParts, type Part, textOf, usageOf, type View } from './view.ts'
 
 /** The view after these events. The given view stays as it is; entries that did not change are shared with it. */
 export function fold(view: View, events: readonly Event[]): View {
