@@ -35,7 +35,7 @@ export async function* summarizer(
   const parsed = inputSchema.safeParse(input)
   if (!parsed.success) throw new RuncastError('invalid_input', z.prettifyError(parsed.error))
   const { text: given, url, sentences } = parsed.data
-  yield progress('read', 0.1, url === undefined ? 'Reading the text...' : 'Fetching the page...')
+  yield progress(0.1, url === undefined ? 'Reading the text...' : 'Fetching the page...')
   const allowPrivate = environment['SUMMARIZER_ALLOW_PRIVATE_ADDRESSES'] === '1'
   const text = url === undefined ? (given ?? '') : await fetchText(url, { signal, allowPrivate })
   if (text.length > textCharsMax) {
@@ -44,10 +44,10 @@ export async function* summarizer(
       `url has ${text.length} characters of text; at most ${textCharsMax} are summarized`,
     )
   }
-  yield progress('score', 0.4, `Scoring the sentences of ${text.length} characters...`)
+  yield progress(0.4, `Scoring the sentences of ${text.length} characters...`)
   const chosen = summarize(text, sentences)
   if (chosen.sentences.length === 0) throw new RuncastError('invalid_input', 'There is no sentence in it to summarize')
-  yield progress('write', 0.7, `Writing ${chosen.sentences.length} of ${chosen.of} sentences...`)
+  yield progress(0.7, `Writing ${chosen.sentences.length} of ${chosen.of} sentences...`)
   const summary = chosen.sentences.join(' ')
   const pauseMs = wordPauseMs(environment)
   for (const content of summary.match(/\S+\s*/g) ?? []) {
@@ -56,7 +56,7 @@ export async function* summarizer(
     // A turn of the event loop per word: readers see words arrive, and a cancel gets a word in.
     await (pauseMs === 0 ? nextTurn() : sleep(pauseMs, undefined, { signal }))
   }
-  yield progress('write', 1, 'Done')
+  yield progress(1, 'Done')
   return { summary }
 }
 
@@ -66,6 +66,7 @@ function wordPauseMs(environment: Readonly<Record<string, string | undefined>>):
   return Number.isFinite(asked) ? Math.min(Math.max(asked, 0), wordPauseMsMax) : 0
 }
 
-function progress(step: string, done: number, message: string): Body {
-  return { type: 'progress', step, progress: done, message }
+/** One step from its start to its end: a page shows one line, with what happens now. */
+function progress(done: number, message: string): Body {
+  return { type: 'progress', step: 'summarize', progress: done, message }
 }

@@ -34,7 +34,9 @@ async function openPage(browser: Browser, url: string): Promise<Page> {
   const context = await browser.newContext({ viewport, colorScheme: 'light', reducedMotion: 'reduce' })
   const page = await context.newPage()
   page.setDefaultTimeout(patienceMs)
-  await page.goto(url)
+  const answer = await page.goto(url)
+  // A page that is not built says how to build it.
+  if (!answer?.ok()) throw new Error(await answer?.text())
   await page.getByText('What would you like to know?').waitFor()
   await page.evaluate(rememberTexts)
   return page
