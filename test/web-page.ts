@@ -1,16 +1,13 @@
 // The page as a browser test meets it: built from the sources as they are, served by a real server with real agents, in
 // Chromium with nothing faked. Asserting stays with the tests.
-import { mkdtempSync, statSync } from 'node:fs'
-import { globSync } from 'node:fs'
+import { globSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { rmSync } from 'node:fs'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import { z } from 'zod'
-import { build } from 'vite'
 import { salesAnalyst } from '../examples/agents.ts'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
@@ -70,7 +67,7 @@ export const hostile = defineAgent({ name: 'hostile', input: text }, async (_inp
     { ...axes, series, tooltip: { formatter: '<img src=x onerror=window.hacked=1>' } },
     { title: 'Markup' },
   )
-  ctx.chart('c2', { ...axes, series, title: { text: 'x', link: 'javascript:window.hacked=1' } }, { title: 'Link' })
+  ctx.chart('c2', { ...axes, series, title: { text: 'x', link: 'https://example.com' } }, { title: 'Link' })
   ctx.chart('c3', { ...axes, series: [{ type: 'custom', data: [1] }] }, { title: 'Custom' })
   ctx.chart('c4', { ...axes, series }, { title: 'Fine' })
 }) as Agent
@@ -99,7 +96,7 @@ export function createHouse(t: TestContext, agents: readonly Agent[], options: P
 }
 
 /** A browser, or undefined when this test is skipped. Every page that throws or logs an error fails its test. */
-export async function browserOrSkip(t: TestContext) {
+export async function browserOrSkip(t: TestContext, { expected }: { readonly expected?: RegExp } = {}) {
   const browser = await serviceOrSkip(t, 'chromium')
   if (!browser) return undefined
   const wrong: string[] = []
@@ -122,8 +119,8 @@ export async function browserOrSkip(t: TestContext) {
           page.on('pageerror', error => wrong.push(error.message))
           page.on('console', message => {
             // A cut network and a refused answer are logged by the browser itself.
-            if (message.type() === 'error' && !/Failed to load resource|ERR_/.test(message.text()))
-              wrong.push(message.text())
+            const known = /Failed to load resource|ERR_/.test(message.text()) || expected?.test(message.text())
+            if (message.type() === 'error' && !known) wrong.push(message.text())
           })
           await page.goto(url)
           return page
@@ -169,6 +166,7 @@ export function pageDir(): Promise<string> {
 async function built(): Promise<string> {
   const outDir = mkdtempSync(join(tmpdir(), 'runcast-page-'))
   after(() => rmSync(outDir, { recursive: true, force: true }))
+  const { build } = await import('vite')
   await build({ root: join(root, 'web'), build: { outDir }, logLevel: 'error' })
   return outDir
 }

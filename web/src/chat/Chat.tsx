@@ -64,7 +64,7 @@ export function Chat(props: ChatProps) {
   }
 
   return (
-    <div className="chat">
+    <main className="chat">
       <ChatHeader {...props} thread={id} begun={!props.isNew} />
       <ConnectionNotice server={server} />
       <Scroller newest={turns} sticks={turns.length > 0}>
@@ -118,7 +118,7 @@ export function Chat(props: ChatProps) {
           stoppable={running?.run_id !== undefined}
         />
       </div>
-    </div>
+    </main>
   )
 }
 
@@ -126,7 +126,7 @@ export function Chat(props: ChatProps) {
 const nearPx = 80
 
 function Scroller({ children, newest, sticks }: { children: React.ReactNode; newest: unknown; sticks: boolean }) {
-  const place = useRef<HTMLElement>(null)
+  const place = useRef<HTMLDivElement>(null)
   const stuck = useRef(true)
   const follows = useRef(sticks)
   follows.current = sticks
@@ -136,11 +136,13 @@ function Scroller({ children, newest, sticks }: { children: React.ReactNode; new
     if (stuck.current && follows.current) toEnd()
   }, [newest])
   useEffect(() => {
-    const content = place.current?.firstElementChild
+    const frame = place.current
+    const content = frame?.firstElementChild
     if (!content) return
-    // A chart that is drawn later makes the conversation longer.
+    // A chart that is drawn later makes the conversation longer; a notice above it makes its place smaller.
     const watch = new ResizeObserver(() => stuck.current && follows.current && toEnd())
     watch.observe(content)
+    watch.observe(frame)
     return () => watch.disconnect()
   }, [])
   const look = () => {
@@ -150,9 +152,9 @@ function Scroller({ children, newest, sticks }: { children: React.ReactNode; new
   }
   return (
     <div className="scroll-frame">
-      <main ref={place} className="scroll" onScroll={look} tabIndex={-1}>
+      <div ref={place} className="scroll" onScroll={look}>
         <div className="column">{children}</div>
-      </main>
+      </div>
       {away && (
         <button
           type="button"

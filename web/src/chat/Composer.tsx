@@ -39,6 +39,7 @@ export function Composer({ agents, agent, choose, send, running, stopping, stopp
   return (
     <form
       className="composer"
+      aria-label="Write a message"
       onSubmit={event => {
         event.preventDefault()
         submit()
