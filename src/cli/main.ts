@@ -151,7 +151,9 @@ remote(runs.command('cancel <run>'))
   .addOption(json())
   .action(act(async () => (await import('./runs.ts')).cancel))
 
-source(program.command('tail').addArgument(new Argument('<run>', 'its id')))
+source(
+  program.command('tail').addArgument(new Argument('[run]', 'its id; without one, every run that goes on or begins')),
+)
   .description('follow a run live, through cuts and restarts, and end as it did')
   .option(
     '--after <sequence>',
@@ -164,6 +166,8 @@ source(program.command('tail').addArgument(new Argument('<run>', 'its id')))
     'give up when the server is away for so long (exit code 4); default: never',
     duration,
   )
+  .option('--thread <id>', 'without a run: only those of this conversation')
+  .option('--agent <name>', 'without a run: only those of this agent')
   .addOption(json())
   .addHelpText('after', '\nThe text goes to stdout, everything else to stderr: runcast tail RUN > answer.txt')
   .action(act(async () => (await import('./tail.ts')).tail))

@@ -1,7 +1,7 @@
 // A run from its first event to its last as it is now, for the commands that look back. One that still runs is read up to
 // where it is, not followed. It must never hold more than a batch, nor keep quiet about what is missing.
 import type { Event, RunInfo, Runs } from '../client/index.ts'
-import { note } from './terminal.ts'
+import { note, oneLine } from './terminal.ts'
 
 export interface ReadOptions {
   /** The first and the last sequence wanted. */
@@ -29,7 +29,7 @@ export async function readRun(runs: Runs, info: RunInfo, options: ReadOptions, t
     await runs.follow(info.run_id, { after, signal: reading }, async batch => {
       if (enough.signal.aborted) return
       const { gap } = batch
-      if (gap) note(`run ${info.run_id}: events ${gap.requested} to ${gap.oldest - 1} are forgotten`)
+      if (gap) note(`run ${oneLine(info.run_id)}: events ${gap.requested} to ${gap.oldest - 1} are forgotten`)
       const wanted = batch.last <= last ? batch.events : batch.events.filter(event => event.sequence <= last)
       if (wanted.length > 0) await take(wanted)
       progress.at(batch.last - after)
@@ -48,7 +48,7 @@ function tellProgress(run: string, total: number, quiet: boolean) {
     at(count: number) {
       if (quiet || !process.stderr.isTTY || Date.now() - told < tellMs) return
       told = Date.now()
-      process.stderr.write(`\r\u001b[K  ${run}: ${count} of ${total} events`)
+      process.stderr.write(`\r\u001b[K  ${oneLine(run)}: ${count} of ${total} events`)
     },
     done() {
       if (told !== began) process.stderr.write('\r\u001b[K')

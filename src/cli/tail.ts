@@ -1,7 +1,8 @@
-// `runcast tail`: follows a run live, through cuts and restarts, to its end, and ends as the run did. It must never take a
-// cut for an end: it comes back for ever, unless --max-wait says for how long.
+// `runcast tail`: follows a run live, through cuts and restarts, to its end, and ends as the run did; without a run, all of
+// them. It must never take a cut for an end: it comes back for ever, unless --max-wait says for how long.
 import type { Connection, Runs } from '../client/index.ts'
 import { showDuration } from '../config/duration.ts'
+import { RuncastError } from '../error.ts'
 import { typesOf } from '../inspect/timeline.ts'
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts'
 import { createPrinter, type Printer } from './print-events.ts'
@@ -13,10 +14,16 @@ export interface TailOptions extends SourceOptions {
   readonly types?: string
   readonly json?: boolean
   readonly maxWait?: number
+  /** Of all runs, only those. */
+  readonly thread?: string
+  readonly agent?: string
 }
 
-export async function tail(run: string, options: TailOptions): Promise<ExitCode> {
-  const printer = createPrinter({ json: options.json, run_id: run })
+export async function tail(run: string | undefined, options: TailOptions): Promise<ExitCode> {
+  checkUsage(run, options)
+  const { json } = options
+  const types = typesOf(options.types)
+  const printer = createPrinter({ json, run_id: run ?? '' })
   const over = new AbortController()
   let code: ExitCode | undefined
   const end = (as: ExitCode) => {
@@ -36,14 +43,27 @@ export async function tail(run: string, options: TailOptions): Promise<ExitCode>
   // A file does not go away.
   if (isServer(options)) patience.start()
   try {
-    await runs.follow(run, { after: options.after, types: typesOf(options.types), signal: over.signal }, printer.take)
+    if (run === undefined) {
+      const onAnswer = (answers: boolean) => (answers ? patience.stop() : patience.start())
+      const { tailAll } = await import('./tail-all.ts')
+      await tailAll(runs, { thread: options.thread, agent: options.agent, types, json, signal: over.signal, onAnswer })
+    } else await runs.follow(run, { after: options.after, types, signal: over.signal }, printer.take)
     printer.finish()
-    if (code === undefined) return await endedAs(runs, run, printer)
+    if (code === undefined) return run === undefined ? exitCodes.ok : await endedAs(runs, run, printer)
     if (code === exitCodes.cutOff) note(`gave up: the server was away for ${showDuration(options.maxWait ?? 0)}`)
     return code
   } finally {
     patience.stop()
     process.off('SIGINT', interrupt)
+  }
+}
+
+function checkUsage(run: string | undefined, { after, thread, agent }: TailOptions): void {
+  if (run !== undefined && (thread !== undefined || agent !== undefined)) {
+    throw new RuncastError('invalid_request', '--thread and --agent choose among all runs: leave the run out')
+  }
+  if (run === undefined && after !== undefined) {
+    throw new RuncastError('invalid_request', '--after is a place in one run: name the run')
   }
 }
 

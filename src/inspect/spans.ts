@@ -98,7 +98,8 @@ export function createSpans(): Spans {
     const measured = own && end_ms - own.start_ms
     const duration_ms = told.duration_ms ?? measured
     const start_ms = end_ms - (duration_ms ?? 0)
-    const begin = own?.begin ?? beginAt(start_ms, last)
+    // A step that is open holds what ends in it, also where clocks say that this began a little sooner.
+    const begin = own?.begin ?? Math.max(beginAt(start_ms, last), (steps.at(-1)?.begin ?? -1) + 0.5)
     const duration = duration_ms === undefined ? {} : { duration_ms }
     done.push({ kind, name, begin, last, start_ms, end_ms, ...duration, failed: told.failed, open: false })
   }
