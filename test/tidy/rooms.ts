@@ -51,10 +51,19 @@ export const rooms: readonly Room[] = [
   {
     room: 'src/sources/',
     // A source keeps what it read in a log of its own, and forgets it as a server does.
+    // A file is read through its own backend, opened for reading.
     sees: [
       ...log,
       ...pure,
-      ...['src/follow.ts', 'src/view-at.ts', 'src/retention.ts', 'src/runs.ts', 'src/backends/memory.ts', 'src/kafka/'],
+      ...[
+        'src/follow.ts',
+        'src/view-at.ts',
+        'src/retention.ts',
+        'src/runs.ts',
+        'src/backends/memory.ts',
+        'src/kafka/',
+        'src/backends/sqlite.ts',
+      ],
     ],
   },
   { room: 'src/inspect/', sees: [...leaves, 'src/state/'] },
