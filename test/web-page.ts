@@ -1,11 +1,13 @@
 // The page as a browser test meets it: built from the sources as they are, served by a real server with real agents, in
 // Chromium with nothing faked. Asserting stays with the tests.
+import { execFile } from 'node:child_process'
 import { globSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import type { BrowserContextOptions, Page } from 'playwright-core'
 import { z } from 'zod'
 import { salesAnalyst } from '../examples/agents.ts'
@@ -163,11 +165,12 @@ export function pageDir(): Promise<string> {
   return (building ??= isFresh() ? Promise.resolve(join(root, 'web', 'dist')) : built())
 }
 
+/** In a process of its own: the build tool's threads would keep this one from ending. */
 async function built(): Promise<string> {
   const outDir = mkdtempSync(join(tmpdir(), 'runcast-page-'))
   after(() => rmSync(outDir, { recursive: true, force: true }))
-  const { build } = await import('vite')
-  await build({ root: join(root, 'web'), build: { outDir }, logLevel: 'error' })
+  const words = [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--logLevel=error', '--outDir', outDir]
+  await promisify(execFile)(process.execPath, words, { cwd: join(root, 'web') })
   return outDir
 }
 

@@ -10,7 +10,7 @@ export default defineConfig({
   base: './',
   plugins: [react()],
   build: {
-    outDir: process.env['RUNCAST_WEB_OUT'] ?? 'dist',
+    outDir: 'dist',
     emptyOutDir: true,
     target: 'es2022',
     // The chart library alone is larger; it is not part of the first load.
