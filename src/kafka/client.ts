@@ -33,15 +33,17 @@ export async function loadKafka(): Promise<Kafka> {
 }
 
 /** What all clients of a place share. */
-export function clientOptions(kafka: Kafka, { brokers, tls, ca, sasl }: KafkaPlace, clientId: string) {
+export function clientOptions({ brokers, tls, ca, sasl }: KafkaPlace, clientId: string) {
   return {
     clientId,
     bootstrapBrokers: [...brokers],
     connectTimeout: connectMsMax,
     retries: retriesMax,
-    retryDelay: (_client: object, _operation: string, attempt: number, _retries: number, error: Error) =>
+    retryDelay: (_client: object, _operation: string, attempt: number, _retries: number, error: Error) => {
       // Right after a commit the broker answers so for some milliseconds; the client's own second would be all the time.
-      kafka.findErrorBy(error, 'apiId', 'CONCURRENT_TRANSACTIONS') ? retryMs * attempt : retryMs * 2 ** attempt,
+      if (answered(error, 'CONCURRENT_TRANSACTIONS')) return busyMs * 2 ** (attempt - 1)
+      return isDenied(error) ? 0 : retryMs
+    },
     ...(tls || ca !== undefined ? { tls: ca === undefined ? {} : { ca } } : {}),
     ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
   }
@@ -51,28 +53,41 @@ export function clientOptions(kafka: Kafka, { brokers, tls, ca, sasl }: KafkaPla
 const connectMsMax = 3_000
 /** The client retries within its retries: six of six end after seconds, not minutes. */
 const retriesMax = 6
+const retryMs = 50
 /** A transaction of 500 records takes 54 ms when what the broker is not ready for is asked again after 10 ms. */
-const retryMs = 10
+const busyMs = 10
 
 /** Whether Kafka's answer, or one within it, is this one. */
-export function answered(kafka: Kafka, thrown: unknown, ...ids: readonly string[]): boolean {
-  return thrown instanceof Error && ids.some(id => kafka.findErrorBy(thrown, 'apiId', id) !== null)
+export function answered(thrown: unknown, ...ids: readonly string[]): boolean {
+  return within(thrown, error => ids.includes(String((error as { apiId?: unknown }).apiId)))
 }
 
-/** A thrown value of the client as ours: refused credentials are for good, all else may pass. */
-export function kafkaError(kafka: Kafka, thrown: unknown): RuncastError {
+/** A thrown value of the client as ours. Refused credentials are told apart: no retry mends them. */
+export function kafkaError(thrown: unknown): RuncastError {
   if (thrown instanceof RuncastError) return thrown
-  const denied =
-    thrown instanceof Error &&
-    (kafka.findErrorBy(thrown, 'code', 'PLT_KFK_AUTHENTICATION') !== null ||
-      answered(kafka, thrown, 'SASL_AUTHENTICATION_FAILED', 'TOPIC_AUTHORIZATION_FAILED') ||
-      answered(kafka, thrown, 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED'))
-  return new RuncastError(denied ? 'unauthenticated' : 'unavailable', `Kafka: ${deepest(thrown)}`, { cause: thrown })
+  const code = isDenied(thrown) ? 'unauthenticated' : 'unavailable'
+  return new RuncastError(code, `Kafka: ${deepest(thrown)}`, { cause: thrown })
 }
 
-/** The client wraps errors in errors; the innermost says what happened. */
+function isDenied(thrown: unknown): boolean {
+  return (
+    within(thrown, error => (error as { code?: unknown }).code === 'PLT_KFK_AUTHENTICATION') ||
+    answered(thrown, 'SASL_AUTHENTICATION_FAILED', 'TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED') ||
+    answered(thrown, 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED')
+  )
+}
+
+/** The client wraps errors in errors, side by side and as causes. */
+function within(thrown: unknown, is: (error: Error) => boolean): boolean {
+  if (!(thrown instanceof Error)) return false
+  const inner: unknown[] = thrown instanceof AggregateError ? thrown.errors : []
+  return is(thrown) || within(thrown.cause, is) || inner.some(one => within(one, is))
+}
+
+/** The innermost error says what happened. */
 function deepest(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) return deepest(thrown.errors.at(-1))
   if (!(thrown instanceof Error)) return String(thrown)
-  return thrown.cause instanceof Error ? `${thrown.message} (${deepest(thrown.cause)})` : thrown.message
+  const cause = thrown.cause instanceof Error ? deepest(thrown.cause) : thrown.message
+  return cause === thrown.message ? cause : `${thrown.message} (${cause})`
 }

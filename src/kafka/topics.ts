@@ -36,8 +36,8 @@ export async function ensureTopics(
   const admin = new kafka.Admin(base)
   try {
     const there = new Set(await admin.listTopics())
-    for (const plan of plans) if (!there.has(plan.topic)) await create(kafka, admin, plan)
-    const old = plans.filter(({ topic }) => there.has(topic))
+    const old: TopicPlan[] = []
+    for (const plan of plans) if (there.has(plan.topic) || !(await create(admin, plan))) old.push(plan)
     if (old.length > 0) await check(kafka, admin, old)
   } finally {
     await admin.close()
@@ -46,13 +46,16 @@ export async function ensureTopics(
 
 type Admin = InstanceType<Kafka['Admin']>
 
-async function create(kafka: Kafka, admin: Admin, { topic, partitions, configs }: TopicPlan): Promise<void> {
+/** False when it is there, though its name was not listed yet. */
+async function create(admin: Admin, { topic, partitions, configs }: TopicPlan): Promise<boolean> {
   const list = Object.entries(configs).map(([name, value]) => ({ name, value }))
   try {
     // As many copies as the broker makes by default: it alone knows its cluster.
     await admin.createTopics({ topics: [{ topic, partitions, replicas: -1 }], configs: list })
+    return true
   } catch (error) {
-    if (!answered(kafka, error, 'TOPIC_ALREADY_EXISTS')) throw error // another process was faster, with the same plan
+    if (answered(error, 'TOPIC_ALREADY_EXISTS')) return false
+    throw error
   }
 }
 

@@ -51,6 +51,8 @@ interface Lane {
 
 /** Events of one load, over all runs: a transaction of this size takes some tens of milliseconds. */
 const eventsPerLoadMax = 2_000
+/** Events of one run in one load: some others fit beside it. */
+const eventsPerTurnMax = 500
 /** Bytes of one load: what is held in memory, whatever the broker does. */
 const bytesPerLoadMax = 4 * 1024 * 1024
 
@@ -68,6 +70,8 @@ export function createBacklog(options: {
   /** Moved, and not in a load yet. */
   const movedFeeds = new Set<FeedCursor>()
   const movedRuns = new Set<RunCursor>()
+  /** Had their turn in this round. */
+  const served = new Set<Lane>()
 
   const add = (cursor: RunCursor) => {
     cursors.runs.set(cursor.run, cursor)
@@ -131,7 +135,9 @@ export function createBacklog(options: {
   }
 
   const close = (run: string) => {
-    lanes.get(run)?.bell?.[Symbol.dispose]()
+    const lane = lanes.get(run)
+    lane?.bell?.[Symbol.dispose]()
+    if (lane) served.delete(lane)
     lanes.delete(run)
   }
 
@@ -143,9 +149,9 @@ export function createBacklog(options: {
     if (cursor.left) cursors.runs.delete(cursor.run)
   }
 
-  /** Whose it is, and an encoder that stands where the cursor does. False when the run is gone. */
-  const open = async (lane: Lane): Promise<boolean> => {
-    const { run, after, tenant, base } = lane.cursor
+  /** Whose it is. False when the run is gone. */
+  const find = async (lane: Lane): Promise<boolean> => {
+    const { run, tenant, base } = lane.cursor
     const head = await log.head(run)
     if (head === undefined || head.tenant !== tenant) return false
     const { thread_id, user_id, labels = {} } = head
@@ -153,17 +159,23 @@ export function createBacklog(options: {
     const { scenario, company_id: company } = labels
     lane.identity = { run, tenant, thread: thread_id, threadBase: base, user: user_id, scenario, company }
     lane.trace = traceOf(run, labels)
+    return true
+  }
+
+  /** A bell, and an encoder that stands where the cursor does. */
+  const open = async (lane: Lane): Promise<Encoder> => {
+    const { run, after } = lane.cursor
     lane.bell ??= log.watch(runKey(run), () => {
       lane.ready = true
       ring()
     })
     const view = after === 0 ? undefined : await viewAt(log, run, after).catch(forgotten)
-    lane.encode = format.encoder(lane.identity, view)
-    return true
+    return format.encoder(lane.identity as Identity, view)
   }
 
   const take = async (lane: Lane, limit: number, load: Draft) => {
     const until = lane.cursor.after + limit
+    lane.encode ??= await open(lane)
     lane.ready = true
     while (lane.ready && lane.cursor.after < until && load.bytes < bytesPerLoadMax) {
       await takeBatch(lane, until - lane.cursor.after, load)
@@ -215,6 +227,26 @@ export function createBacklog(options: {
     }
   }
 
+  /** Each run's share of the load, in the order of the feed. True when the load is full. */
+  const round = async (load: Draft): Promise<boolean> => {
+    const waiting = new Set<string>()
+    for (const lane of lanes.values()) {
+      if (load.events >= eventsPerLoadMax || load.bytes >= bytesPerLoadMax) return true
+      if (lane.identity === undefined && !(await find(lane))) {
+        finish(lane, load)
+        continue
+      }
+      if (lane.ready && !served.has(lane) && !waiting.has(lane.thread)) {
+        await take(lane, eventsPerTurnMax, load)
+        served.add(lane)
+      }
+      if (!lane.cursor.done) waiting.add(lane.thread)
+    }
+    // A fast run has its turn again when all others had theirs.
+    served.clear()
+    return false
+  }
+
   return {
     attend,
     async next() {
@@ -227,21 +259,8 @@ export function createBacklog(options: {
         events: 0,
       }
       for (const feed of cursors.feeds.values()) if (bells.has(feed.tenant)) await followFeed(feed, load)
-      let ready = 0
-      for (const lane of lanes.values()) if (lane.ready) ready++
-      // A share each, so that one fast run does not starve the others.
-      const share = Math.max(1, Math.ceil(eventsPerLoadMax / Math.max(1, ready)))
-      const waiting = new Set<string>()
-      for (const lane of lanes.values()) {
-        if (load.events >= eventsPerLoadMax || load.bytes >= bytesPerLoadMax) break
-        // Opened only to learn its thread, and only once.
-        if (lane.encode === undefined && !(await open(lane))) {
-          finish(lane, load)
-          continue
-        }
-        if (lane.ready && !waiting.has(lane.thread)) await take(lane, share, load)
-        if (!lane.cursor.done) waiting.add(lane.thread)
-      }
+      const again = served.size > 0
+      if (!(await round(load)) && again && load.events === 0) await round(load)
       // The runs' own moves count as well; the feed's is written with them, or with the next load.
       for (const cursor of movedRuns) load.runs.add(cursor)
       movedRuns.clear()

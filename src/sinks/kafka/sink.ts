@@ -123,7 +123,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   const kindOf = (kind: string) => (kinds[kind] ??= { created: 0, sent: 0, failed: 0, pending: 0 })
 
   const session = async (kafka: Kafka): Promise<void> => {
-    const base = clientOptions(kafka, options, sink)
+    const base = clientOptions(options, sink)
     await ensureTopics(kafka, base, [
       { topic: cursorsTopic, partitions: 1, configs: compactedConfigs },
       ...[...tenants].flatMap(routing.plans),
@@ -187,7 +187,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       }
       for (const { tenant } of load.messages) {
         if (planned.has(tenant)) continue
-        await ensureTopics(kafka, clientOptions(kafka, options, sink), routing.plans(tenant))
+        await ensureTopics(kafka, clientOptions(options, sink), routing.plans(tenant))
         planned.add(tenant)
       }
       await send(producer, load)
@@ -256,9 +256,9 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
         return
       } catch (thrown) {
         if (stopping.signal.aborted) break
-        const error = kafkaError(kafka, thrown)
+        const error = kafkaError(thrown)
         if (isFinal(error, state)) return refuse(error)
-        wasFenced ||= isOwner && answered(kafka, thrown, 'PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH')
+        wasFenced ||= isOwner && answered(thrown, 'PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH')
         state = 'retrying'
         opened.resolve()
         onError(error)
@@ -302,16 +302,16 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     async lag() {
       if (cursors === undefined) return undefined
       let events = flying?.events ?? 0
-      let runs = 0
+      const runs = new Set([...(events > 0 ? (flying?.runs ?? []) : [])].map(cursor => cursor.run))
       const left = new Map<string, number>()
       for (const cursor of cursors.runs.values()) if (!cursor.done) left.set(cursor.run, cursor.after)
       for (const tenant of tenants) for (const one of (await unseen(tenant)).keys()) left.set(one, left.get(one) ?? 0)
       for (const [one, after] of left) {
         const last = (await log.head(one))?.last ?? after
         events += last - after
-        if (last > after) runs++
+        if (last > after) runs.add(one)
       }
-      return { events, runs }
+      return { events, runs: runs.size }
     },
     async holds({ run_id, tenant }) {
       if (state === 'fenced' || state === 'refused' || state === 'stopped') return false

@@ -1,0 +1,35 @@
+// A server with a Kafka sink that is killed at any moment: it starts runs on three threads as long as it lives. With
+// `drain` it starts none, sends what is left, and ends. Arguments: directory, brokers, names, `drain`.
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { defineAgent } from '../src/agent/define.ts'
+import { sqlite } from '../src/backends/sqlite.ts'
+import { createRuns } from '../src/runs.ts'
+import { kafkaSink } from '../src/sinks/kafka/sink.ts'
+import { deps, type names, until } from './kafka-topics.ts'
+
+const [dir = '', brokers = '', named = '{}', mode] = process.argv.slice(2)
+const log = sqlite({ path: join(dir, 'log.db') })
+const agent = defineAgent({ name: 'counts' }, async function* (tokens: number) {
+  for (let n = 0; n < tokens; n++) {
+    if (n % 10 === 0) await sleep(1)
+    yield `t${n} `
+  }
+  return { tokens }
+})
+const runs = createRuns({ log, agents: [agent], deps })
+await runs.recover()
+const own = JSON.parse(named) as ReturnType<typeof names>
+const sink = kafkaSink({ log, deps, tenants: ['default'], format: 'dashstream', brokers: brokers.split(','), ...own })
+await until('the first session', () => sink.state === 'sending')
+process.stdout.write('sending\n')
+if (mode === 'drain') {
+  await until('all is sent', async () => (await sink.lag())?.events === 0)
+  await sink[Symbol.asyncDispose]()
+  await log[Symbol.asyncDispose]()
+  process.exit(0)
+}
+for (let n = 0; ; n++) {
+  await runs.start('counts', 10 + ((n * 37) % 200), { thread: `t${n % 3}`, onBusy: 'queue' })
+  while (runs.running > 6) await sleep(5)
+}

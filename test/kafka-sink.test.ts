@@ -1,0 +1,403 @@
+// The Kafka sink against a real broker: what it sends, that nothing is lost or doubled whoever is killed, what it refuses.
+import assert from 'node:assert/strict'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Admin, ConfigResourceTypes } from '@platformatic/kafka'
+import { type Agent, defineAgent } from '../src/agent/define.ts'
+import { memory } from '../src/backends/memory.ts'
+import { sqlite } from '../src/backends/sqlite.ts'
+import type { RuncastError } from '../src/error.ts'
+import type { Event } from '../src/event.ts'
+import { follow } from '../src/follow.ts'
+import { chatDecoder } from '../src/formats/chat.ts'
+import { dashstreamDecoder } from '../src/formats/dashstream.ts'
+import { type DecodedRun, runsOf } from '../src/formats/format.ts'
+import { everyTenant, type Log, runKey, tenantFeed } from '../src/log.ts'
+import { compilePatterns } from '../src/redact.ts'
+import { createRuns, type LocalRuns, type RunsOptions } from '../src/runs.ts'
+import { type KafkaSink, type KafkaSinkOptions, kafkaSink } from '../src/sinks/kafka/sink.ts'
+import { deps, names, recordsOf, until } from './kafka-topics.ts'
+import { temporaryDir } from './services/child.ts'
+import * as kafka from './services/kafka.ts'
+import { needs, serviceOrSkip } from './services/require.ts'
+
+/** How often somebody is killed: enough to meet each of them in the suite; RUNCAST_KAFKA_KILLS=100 for a night. */
+const kills = Number(process.env.RUNCAST_KAFKA_KILLS ?? 12)
+
+const talks = defineAgent({ name: 'talks' }, async function* (input: number | string, ctx) {
+  if (typeof input === 'string') {
+    ctx.progress('read', 0.5, 'half')
+    ctx.text('before', { position: 'before' })
+    ctx.chart('c', { series: [{ type: 'bar', data: [1] }] }, { chart_type: 'bar' })
+    ctx.warning('slow', 'slow today')
+    yield input
+    return 'done'
+  }
+  for (let n = 0; n < input; n++) yield `t${n} `
+  return { tokens: input }
+})
+
+interface Setup extends AsyncDisposable {
+  readonly log: Log
+  readonly runs: LocalRuns
+  readonly sink: KafkaSink
+  readonly errors: RuncastError[]
+}
+
+function setup(
+  options: Partial<KafkaSinkOptions> & { brokers: readonly string[] },
+  more: Partial<RunsOptions> = {},
+): Setup {
+  const log = options.log ?? memory()
+  const runs = createRuns({ log, agents: [talks] as unknown as Agent[], deps, ...more })
+  const errors: RuncastError[] = []
+  const onError = (error: RuncastError) => void errors.push(error)
+  const sink = kafkaSink({ log, deps, tenants: ['default'], format: 'dashstream', onError, ...options })
+  return {
+    log,
+    runs,
+    sink,
+    errors,
+    async [Symbol.asyncDispose]() {
+      await runs.stop(0)
+      await sink[Symbol.asyncDispose]()
+      if (!options.log) await log[Symbol.asyncDispose]()
+    },
+  }
+}
+
+async function ended(log: Log, run: string): Promise<void> {
+  await follow(log, runKey(run), { after: Number.MAX_SAFE_INTEGER }, () => {})
+}
+
+const sent = (sink: KafkaSink) => until('all is sent', async () => (await sink.lag())?.events === 0)
+
+async function eventsOf(log: Log, run: string): Promise<Event[]> {
+  const events: Event[] = []
+  for (let after = 0; ; ) {
+    const batch = await log.read(runKey(run), after, 1_000)
+    if (batch.count === 0) return events
+    events.push(...batch.events)
+    after = batch.last
+  }
+}
+
+/** Judges a topic against the log: every event of every run once, whole threads in order. */
+async function agree(log: Log, topic: readonly { readonly value: Buffer | null }[]): Promise<DecodedRun[]> {
+  const payloads = topic.map(({ value }) => value as Buffer)
+  const { runs, problems } = runsOf(dashstreamDecoder({ fromBeginning: true }), payloads)
+  assert.deepEqual(problems, [])
+  const heads = await log.list({ tenant: everyTenant, limit: 10_000 })
+  assert.deepEqual(new Set(runs.map(one => one.run_id)), new Set(heads.map(one => one.run_id)))
+  for (const { run_id, events, gaps } of runs) {
+    assert.deepEqual(gaps, [])
+    assert.deepEqual(events, await eventsOf(log, run_id), run_id)
+  }
+  return runs
+}
+
+test('DF20 DF25 H100 each event is one record, keyed by its thread, in order of the thread; the counters add up', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  await using all = setup({ ...service, ...own })
+  for (let n = 0; n < 8; n++) {
+    const thread = n < 6 ? { thread: `thread-${n % 2}` } : {}
+    await all.runs.start('talks', n === 0 ? 2_500 : 20, { ...thread, onBusy: 'queue' })
+  }
+  for (const { run_id } of (await all.runs.list()).runs) await ended(all.log, run_id)
+  await sent(all.sink)
+  const records = await recordsOf(service, own.topic)
+  const runs = await agree(all.log, records)
+  assert.deepEqual(new Set(records.map(({ key }) => String(key))), new Set(runs.map(({ thread }) => thread)))
+  // Of one thread: the runs one behind the other, as they were started.
+  for (const thread of ['thread-0', 'thread-1']) {
+    const order = runs.filter(one => one.thread === thread).map(one => one.run_id)
+    const begun = (await all.runs.list({ thread })).runs.map(({ run_id }) => run_id).toReversed()
+    assert.deepEqual(order, begun)
+  }
+  const { kinds, dropped } = all.sink.counters()
+  assert.deepEqual(dropped, {})
+  const sum = Object.values(kinds).reduce((n, { sent: one }) => n + one, 0)
+  assert.equal(sum, records.length)
+  for (const counts of Object.values(kinds)) {
+    assert.deepEqual(counts, { created: counts.sent, sent: counts.sent, failed: 0, pending: 0 })
+  }
+})
+
+test('ON2 chat.v1 envelopes land on their five topics, keyed by conversation, in order', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topic: topicPrefix, topic: _, ...own } = names()
+  await using all = setup({ ...service, ...own, format: 'chat', topicPrefix })
+  const thread = 'conversation-1'
+  for (const text of ['hello', 'again']) await all.runs.start('talks', text, { thread, onBusy: 'queue' })
+  for (const { run_id } of (await all.runs.list()).runs) await ended(all.log, run_id)
+  await sent(all.sink)
+  const kinds = { status: 'status', text: 'text', chart: 'chart', error: 'error', complete: 'completion' }
+  for (const [topic, kind] of Object.entries(kinds)) {
+    const records = await recordsOf(service, `${topicPrefix}.${topic}`)
+    const decoder = chatDecoder()
+    const events = records.flatMap(({ value }) => decoder.push(value as Buffer).batches).flatMap(one => one.events)
+    assert.equal(records.length, topic === 'text' ? 4 : 2, topic)
+    assert.deepEqual(new Set(records.map(({ key }) => String(key))), new Set([thread]), kind)
+    assert.equal(
+      new Set(records.map(({ headers }) => String(headers.find(([k]) => String(k) === 'runcast-id')?.[1]))).size,
+      records.length,
+    )
+    if (topic === 'text') {
+      const contents = events.flatMap(event => (event.type === 'text' ? [event.content] : []))
+      assert.deepEqual(contents, ['before', 'hello', 'before', 'again'])
+    }
+  }
+})
+
+test('DF20 a record has a W3C traceparent: the one that the run was given as a label, else one of its own', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  await using all = setup({ ...service, ...own })
+  const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
+  const labelled = await all.runs.start('talks', 1, { labels: { traceparent, tracestate: 'a=b' } })
+  const other = await all.runs.start('talks', 1)
+  for (const { run_id } of [labelled, other]) await ended(all.log, run_id)
+  await sent(all.sink)
+  const headersOf = async (run: string) =>
+    (await recordsOf(service, own.topic))
+      .filter(({ key }) => String(key) === run)
+      .map(({ headers }) => Object.fromEntries(headers.map(([name, value]) => [String(name), String(value)])))
+  for (const headers of await headersOf(labelled.run_id)) assert.deepEqual(headers, { traceparent, tracestate: 'a=b' })
+  const made = await headersOf(other.run_id)
+  assert.match(made[0]?.['traceparent'] ?? '', /^00-[0-9a-f]{32}-[0-9a-f]{16}-00$/)
+  assert.equal(new Set(made.map(headers => headers['traceparent'])).size, 1)
+})
+
+test('DF20 H111 while the broker is down agents run on, the lag is told, and the sink catches up', async t => {
+  if (!needs(t, 'kafka', kafka.missing())) return
+  await using broker = await kafka.startKafka()
+  const own = names()
+  await using all = setup({ brokers: broker.brokers, ...own })
+  assert.equal(await all.sink.lag(), undefined, 'unknown, not 0')
+  await all.sink.opened
+  const before = await all.runs.start('talks', 5)
+  await ended(all.log, before.run_id)
+  await sent(all.sink)
+  await broker.kill()
+  const during = await all.runs.start('talks', 3_000)
+  await ended(all.log, during.run_id)
+  await until('the failure shows', () => all.sink.state === 'retrying' && all.errors.length > 0)
+  const last = (await all.log.head(during.run_id))?.last ?? 0
+  assert.deepEqual(await all.sink.lag(), { events: last, runs: 1 })
+  const place = { tenant: 'default', thread_id: undefined }
+  assert.equal(await all.sink.holds({ ...place, run_id: during.run_id }), true)
+  assert.equal(await all.sink.holds({ ...place, run_id: before.run_id }), false)
+  await broker.restart()
+  await sent(all.sink)
+  assert.equal(await all.sink.holds({ ...place, run_id: during.run_id }), false)
+  await agree(all.log, await recordsOf(broker, own.topic))
+})
+
+test('DF20 H42 H43 neither lost nor doubled, whoever is killed at any moment: server and sink, sink, broker', async t => {
+  if (!needs(t, 'kafka', kafka.missing())) return
+  const dir = temporaryDir('kafka-sink')
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  await using broker = await kafka.startKafka()
+  const own = names()
+  const child = (...mode: string[]): ChildProcess => {
+    const args = [join(import.meta.dirname, 'kafka-sink-child.ts'), dir, broker.brokers.join(), JSON.stringify(own)]
+    const command = ['--disable-warning=ExperimentalWarning', ...args, ...mode]
+    const started = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'inherit'] })
+    t.after(() => void started.kill('SIGKILL'))
+    return started
+  }
+  for (let n = 0; n < kills; n++) {
+    const server = child()
+    await once(server.stdout as NodeJS.ReadableStream, 'data')
+    await sleep(Math.random() * 600)
+    if (n % 4 === 3) {
+      await broker.restart()
+      await sleep(Math.random() * 600)
+    }
+    server.kill('SIGKILL')
+    await once(server, 'exit')
+  }
+  const last = child('drain')
+  const [code] = await once(last, 'exit')
+  assert.equal(code, 0)
+  await using log = sqlite({ path: join(dir, 'log.db') })
+  const runs = await agree(log, await recordsOf(broker, own.topic))
+  assert.ok(runs.length >= kills, `${runs.length} runs`)
+})
+
+test('DF20 a second sink of the same id fences the first, which stops and says so; nothing is doubled', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  await using all = setup({ ...service, ...own })
+  await all.sink.opened
+  const one = await all.runs.start('talks', 50)
+  await ended(all.log, one.run_id)
+  await sent(all.sink)
+  await using second = kafkaSink({ ...service, ...own, log: all.log, deps, tenants: ['default'], format: 'dashstream' })
+  await second.opened
+  const two = await all.runs.start('talks', 50)
+  await ended(all.log, two.run_id)
+  await until('the first stops', () => all.sink.state === 'fenced')
+  assert.equal(all.errors.at(-1)?.code, 'conflict')
+  await sent(second)
+  await agree(all.log, await recordsOf(service, own.topic))
+})
+
+test('DF22 H110 topics are made with their settings, or refused with all that is different', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topic: topicPrefix, topic: _, ...own } = names()
+  await using all = setup({ ...service, ...own, topicPrefix, partitions: 3 })
+  await all.sink.opened
+  const admin = new Admin({ clientId: 'test', bootstrapBrokers: service.brokers })
+  t.after(() => admin.close())
+  const topics = ['events', 'state', 'checkpoints', 'metrics', 'errors'].map(end => `${topicPrefix}.${end}.default`)
+  const settings = async (topic: string, ...keys: string[]) => {
+    const resource = { resourceType: ConfigResourceTypes.TOPIC, resourceName: topic, configurationKeys: keys }
+    const [described] = await admin.describeConfigs({ resources: [resource] })
+    return Object.fromEntries((described?.configs ?? []).map(({ name, value }) => [name, value]))
+  }
+  for (const topic of topics) {
+    assert.equal((await admin.metadata({ topics: [topic] })).topics.get(topic)?.partitionsCount, 3)
+    const days = /state|checkpoints/.test(topic) ? 30 : 7
+    const made = await settings(topic, 'retention.ms', 'cleanup.policy', 'max.message.bytes')
+    const wanted = {
+      'retention.ms': String(days * 86_400_000),
+      'cleanup.policy': 'delete',
+      'max.message.bytes': '2097152',
+    }
+    assert.deepEqual(made, wanted, topic)
+  }
+  assert.deepEqual(await settings(own.cursorsTopic, 'cleanup.policy'), { 'cleanup.policy': 'compact' })
+
+  const wrong = names()
+  const configs = [{ name: 'retention.ms', value: '1000' }]
+  await admin.createTopics({ topics: [wrong.topic], partitions: 2, replicas: 1, configs })
+  await using refused = setup({ ...service, ...wrong })
+  await assert.rejects(refused.sink.opened, (error: RuncastError) => {
+    assert.equal(error.code, 'refused_by_policy')
+    for (const told of ['retention.ms is 1000, not 604800000', 'partitions is 2, not 10', 'max.message.bytes is']) {
+      assert.ok(error.message.includes(told), error.message)
+    }
+    return true
+  })
+  assert.equal(refused.sink.state, 'refused')
+})
+
+test('DF22 topic and topicPrefix together, and tenants that no topic can be named after, are refused', async () => {
+  const base = { brokers: ['127.0.0.1:1'], log: memory(), deps, format: 'dashstream' as const }
+  for (const options of [
+    { tenants: ['default'], topic: 'a', topicPrefix: 'b' },
+    { tenants: ['a/b'], topicPrefix: 'b' },
+  ]) {
+    await using sink = kafkaSink({ ...base, ...options })
+    await assert.rejects(sink.opened, { code: 'invalid_request' })
+  }
+})
+
+test('H109 DF20 TLS, its authority, and each SASL mechanism have an effect', async t => {
+  if (!needs(t, 'kafka', kafka.missing())) return
+  const sasl = { username: 'alice', password: 'open sesame' }
+  await using broker = await kafka.startKafka({ tls: true, sasl })
+  const { brokers, ca } = broker.secure ?? {}
+  assert.ok(brokers !== undefined && ca !== undefined)
+  for (const mechanism of ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512'] as const) {
+    const right = { brokers, tls: true, ca, sasl: { mechanism, ...sasl } }
+    const own = names()
+    await using all = setup({ ...right, ...own })
+    await ended(all.log, (await all.runs.start('talks', 3)).run_id)
+    await sent(all.sink)
+    assert.ok((await agree(all.log, await recordsOf(broker, own.topic))).length === 1, mechanism)
+    await using wrong = setup({ ...right, ...names(), sasl: { mechanism, ...sasl, password: 'guess' } })
+    await assert.rejects(wrong.sink.opened, { code: 'unauthenticated' }, mechanism)
+  }
+  const base = { brokers, sasl: { mechanism: 'PLAIN' as const, ...sasl } }
+  for (const untrusted of [base, { ...base, tls: true }, { brokers, tls: true, ca }]) {
+    await using wrong = setup({ ...untrusted, ...names(), drainMs: 0 })
+    await until('it fails', () => wrong.errors.length > 0)
+    assert.notEqual(wrong.sink.state, 'sending')
+  }
+})
+
+test('DF20 a log that began anew is sent from its start, and a restart goes on where it was', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  const seen: string[] = []
+  for (let n = 0; n < 2; n++) {
+    // The memory log of a server is gone with it; the cursors are not.
+    await using all = setup({ ...service, ...own })
+    for (let m = 0; m < 2; m++) {
+      const { run_id } = await all.runs.start('talks', 5)
+      seen.push(run_id)
+      await ended(all.log, run_id)
+      await sent(all.sink)
+    }
+    if (n === 1) {
+      await all.sink[Symbol.asyncDispose]()
+      await using again = kafkaSink({
+        ...service,
+        ...own,
+        log: all.log,
+        deps,
+        tenants: ['default'],
+        format: 'dashstream',
+      })
+      await again.opened
+      assert.deepEqual(await again.lag(), { events: 0, runs: 0 })
+    }
+  }
+  const { runs, problems } = runsOf(
+    dashstreamDecoder({ fromBeginning: true }),
+    (await recordsOf(service, own.topic)).map(({ value }) => value as Buffer),
+  )
+  assert.deepEqual(problems, [])
+  assert.deepEqual(new Set(runs.map(({ run_id }) => run_id)), new Set(seen))
+  assert.equal(runs.length, 4)
+})
+
+test('H100 DF25 what the log forgot before it was sent is a gap for readers, and counted', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  const log = memory()
+  const runs = createRuns({ log, agents: [talks] as unknown as Agent[], deps })
+  const { run_id } = await runs.start('talks', 20)
+  await ended(log, run_id)
+  await until('it is announced', async () => (await log.read(tenantFeed('default'), 2, 1)).count === 1)
+  await log.drop(runKey(run_id), 10)
+  await using all = setup({ ...service, ...own, log })
+  await sent(all.sink)
+  assert.deepEqual(all.sink.counters().dropped, { forgotten: 10 })
+  const payloads = (await recordsOf(service, own.topic)).map(({ value }) => value as Buffer)
+  const [told] = runsOf(dashstreamDecoder({ fromBeginning: true }), payloads).runs
+  assert.deepEqual(
+    told?.events.map(({ sequence }) => sequence),
+    (await eventsOf(log, run_id)).map(({ sequence }) => sequence),
+  )
+  assert.deepEqual(told?.gaps, [{ requested: 0, oldest: 11 }])
+})
+
+test('DF35 H104 what the exit redacts is in no record', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  for (const format of ['dashstream', 'chat'] as const) {
+    const own = names()
+    const redactPatterns = compilePatterns(['sk-[a-z0-9]{8}'])
+    await using all = setup({ ...service, ...own, format }, { redactPatterns })
+    await ended(all.log, (await all.runs.start('talks', 'my key is sk-abcd1234, keep it')).run_id)
+    await sent(all.sink)
+    const records = await recordsOf(service, own.topic)
+    assert.ok(records.length > 0)
+    for (const { value, headers } of records) assert.ok(!String(value).concat(String(headers)).includes('sk-abcd1234'))
+  }
+})
