@@ -155,10 +155,10 @@ interface Face {
   addToolOutput(answer: { tool: string; toolCallId: string; output: unknown }): PromiseLike<void> | void
 }
 
-/** Both of them, for `@ai-sdk/react` brings an older `ai` of its own. */
+/** The one that the hook of `@ai-sdk/react` holds, too: it has a state of its own. */
 const chats: { name: string; open: (init: ChatInit<UIMessage>) => Face }[] = [
   { name: 'ai 7', open: init => new MemoryChat(init) as unknown as Face },
-  { name: '@ai-sdk/react', open: init => new ReactChat(init as never) as unknown as Face },
+  { name: '@ai-sdk/react', open: init => new ReactChat(init) as unknown as Face },
 ]
 
 const transportTo = (url: string, agent = 'teller') =>
