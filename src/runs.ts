@@ -216,11 +216,12 @@ export function createRuns(options: RunsOptions): LocalRuns {
   ): Promise<RunInfo> {
     const key = opts.idempotencyKey
     const input_hash = key === undefined ? undefined : stateHash([key, agent.name, raw])
+    const isExecuted = owners.has(run_id) // asked first: what the log says may be old when it arrives
     const known = await log.head(run_id)
     if (known) {
       const info = repeated(known, input_hash)
       // Created by a start whose acknowledgement was lost: nobody executes it yet.
-      if (known.owner === owner && known.status === 'accepted' && !owners.has(run_id)) execute(agent, input, known)
+      if (known.owner === owner && known.status === 'accepted' && !isExecuted) execute(agent, input, known)
       return info
     }
 

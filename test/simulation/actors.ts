@@ -42,7 +42,10 @@ export async function startOne(world: World, number: number): Promise<{ run: str
   const patience = 1 + world.below(10)
   for (let tries = 1; tries <= patience; tries++) {
     try {
-      const { run_id } = await asked(world, runs => runs.start('any', input, options))
+      const ask = () => asked(world, runs => runs.start('any', input, options))
+      const isTwice = key !== undefined && world.chance(0.2) // a double click
+      const [{ run_id }, other] = await Promise.all([ask(), ...(isTwice ? [ask()] : [])])
+      if (other && other.run_id !== run_id) world.failures.push(new Error(`${key} gave ${run_id} and ${other.run_id}`))
       promised.accepted.add(run_id)
       if (key !== undefined) promised.byKey.set(key, run_id)
       return { run: run_id, input }
@@ -259,10 +262,17 @@ export async function restarts(world: World): Promise<void> {
   }
 }
 
+/** Owners of runs wait for a good half minute. */
+const outageBorneMs = 20_000
+
 /** The log is away for a while, as a whole. */
 export async function outages(world: World): Promise<void> {
   while (!world.healing) {
     await world.sleep(20_000)
-    if (!world.healing) world.weather.outageUntil = world.clock.now() + world.below(world.pick([5_000, 60_000]))
+    if (world.healing) return
+    const from = world.clock.now()
+    const to = from + world.below(world.pick([5_000, 60_000]))
+    world.weather.outageUntil = to
+    if (to - from > outageBorneMs) world.promised.excuses.push({ from, to })
   }
 }

@@ -70,6 +70,11 @@ function runFaults({ promised }: World, head: Head, events: readonly Event[]): s
   if (executions > 1) broken.push(`${run_id}: its agent was begun ${executions} times`)
   const end = ends[0]
   if (promised.cancelled.has(run_id) && end?.type === 'complete') broken.push(`${run_id}: cancelled, and complete`)
+  const { started_at = Number.POSITIVE_INFINITY, completed_at = 0 } = head
+  const isExcused = promised.excuses.some(({ from, to }) => to >= started_at && from <= completed_at)
+  if (end?.type === 'error' && end.code === 'interrupted' && executions > 0 && !isExcused) {
+    broken.push(`${run_id}: interrupted by nothing`)
+  }
   if (end?.type === 'error' && !['agent_error', 'interrupted'].includes(end.code))
     broken.push(`${run_id}: ends with ${end.code}: ${end.error}`)
   return broken

@@ -33,6 +33,8 @@ export interface Promised {
   readonly stored: Map<string, number>
   /** Starts and ends of runs in the order in which they reached the log. */
   readonly order: { readonly run: string; readonly what: 'started' | 'ended' }[]
+  /** Why a run may have been interrupted: the process was killed, or the log was away for longer than owners wait. */
+  readonly excuses: { readonly from: number; readonly to: number }[]
 }
 
 /** What one reader saw, in its order. */
@@ -93,6 +95,7 @@ export function createWorld(seed: number, spoil: (log: Log) => Log = log => log)
     executions: new Map(),
     stored: new Map(),
     order: [],
+    excuses: [],
   }
   const weather: Weather = { faults: drawFaults(random), outageUntil: 0, struck: 0 }
   const inner = recorded(spoil(memory()), promised)
@@ -142,6 +145,7 @@ export function createWorld(seed: number, spoil: (log: Log) => Log = log => log)
       kill()
       process = undefined
       world.counts.restarts++
+      promised.excuses.push({ from: clock.now(), to: clock.now() })
     },
     get process() {
       return process
