@@ -6,7 +6,7 @@ import { createContext, type Stored } from './agent/context.ts'
 import { checked } from './agent/schema.ts'
 import { plainEntry } from './batch.ts'
 import { RuncastError } from './error.ts'
-import type { Body } from './event.ts'
+import type { Bodies, Body } from './event.ts'
 import { type ExitOptions, createExit } from './exit.ts'
 import { follow } from './follow.ts'
 import {
@@ -25,6 +25,7 @@ import { ownerTriesMax, persist } from './persist.ts'
 export type StopReason =
   | { readonly kind: 'cancelled'; readonly reason?: string | undefined; readonly by?: string | undefined }
   | { readonly kind: 'timeout' | 'interrupted' | 'overloaded'; readonly error: string }
+  | { readonly kind: 'critical'; readonly warning: Bodies['warning'] }
   | { readonly kind: 'lost'; readonly error: RuncastError }
 
 export interface OwnerOptions {
@@ -105,7 +106,8 @@ export function own(options: OwnerOptions): Owner {
     const late = () => stop({ kind: 'timeout', error: `the run took longer than ${options.maxRunDurationMs} ms` })
     sleep(options.maxRunDurationMs, over.signal).then(late, nothing)
     const congested = () => exit.congested() ?? options.pressure?.(exit.pending)
-    const emit = options.pressure ? paced(exit.emit, options.pressure) : exit.emit
+    const watched = stoppedByCritical(exit.emit, stop)
+    const emit = options.pressure ? paced(watched, options.pressure) : watched
     const context = createContext({
       run_id,
       agent: agent.name,
@@ -117,7 +119,7 @@ export function own(options: OwnerOptions): Owner {
       congested,
       answer: inbox?.answer,
     })
-    const stage = { signal: stopping.signal, congested, emit: (body: Body): Stored => exit.emit(body) }
+    const stage = { signal: stopping.signal, congested, emit: watched }
     const performed = perform(agent, options.input, context, stage).then(
       output => completed(agent, output, now() - started_at),
       failure,
@@ -213,6 +215,15 @@ function listen(options: OwnerOptions, stop: (reason: StopReason) => void, exit:
   }
 }
 
+/** What an agent itself calls critical stops it (PROTOCOL.md §2.7), whether or not the warning is let into the log. */
+function stoppedByCritical(emit: (body: Body) => Stored, stop: (reason: StopReason) => void) {
+  return (body: Body): Stored => {
+    const stored = emit(body)
+    if (body.type === 'warning' && body.severity === 'critical') stop({ kind: 'critical', warning: body })
+    return stored
+  }
+}
+
 /** An agent that awaits its emits is held back like one that yields; who does not await pays one small object. */
 function paced(emit: (body: Body) => Stored, pressure: (pending: number) => Promise<void> | undefined) {
   return (body: Body): Stored => {
@@ -258,6 +269,10 @@ function endOf(reason: StopReason): Body | undefined {
   if (reason.kind === 'cancelled') {
     const { by, reason: why } = reason
     return { type: 'cancelled', ...(why !== undefined && { reason: why }), ...(by !== undefined && { by }) }
+  }
+  if (reason.kind === 'critical') {
+    const { code, message, details } = reason.warning
+    return { type: 'error', error: message, code, severity: 'critical', ...(details && { details }) }
   }
   if (reason.kind === 'lost') return { type: 'error', error: reason.error.message, code: reason.error.code }
   return { type: 'error', error: reason.error, code: reason.kind }

@@ -19,6 +19,8 @@ export interface RunInfo {
   /** The oldest kept and the newest sequence. */
   readonly first_sequence: number
   readonly last_sequence: number
+  /** What the agent was given. Lists leave it out: it may be long. */
+  readonly input?: unknown
   /** Of completed runs. */
   readonly output?: unknown
   /** Of failed runs. */
@@ -49,9 +51,9 @@ export function infoOf(head: Head): RunInfo {
   }
 }
 
-/** With its end, when it has one. */
+/** With its input, and its end when it has one. */
 export async function infoWithEnd(log: Log, head: Head): Promise<RunInfo> {
-  const info = infoOf(head)
+  const info = { ...infoOf(head), input: head.input }
   if (!isEnded(head.status)) return info
   const batch = await log.read(runKey(head.run_id), head.last - 1, 1)
   const end = batch.events[0]

@@ -208,6 +208,14 @@ test('a new client, or one that reloads with nothing, attaches to a run by its i
   assert.deepEqual(second.messages, first.messages)
   assert.deepEqual(late.messages, first.messages)
   assert.deepEqual(late.state, first.state)
+  // A page that has not even the question gets it too, and from a run that another front end started.
+  const blank = agentAt(`${served.url}/agui`, [])
+  await blank.runAgent({ runId: 'shared' })
+  assert.deepEqual(blank.messages, first.messages)
+  await served.runs.start('broken', { question: 'why?' }, { run: 'elsewhere' })
+  const other = agentAt(`${served.url}/agui`, [])
+  await other.runAgent({ runId: 'elsewhere' }).catch(() => {})
+  assert.deepEqual(other.messages[0], { id: 'elsewhere-user', role: 'user', content: 'why?' })
 })
 
 test('an approval is an interrupt; the answer comes with a new runId, and the text goes on where it was', async () => {

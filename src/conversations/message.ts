@@ -259,6 +259,9 @@ function errorsOf(view: View): MessageError[] {
   const end = view.terminal
   if (end?.type !== 'error') return errors
   const { error: message, code: error_code } = end
+  const last = errors.at(-1)
+  // A critical warning is what ended the run: it says more than the end that repeats it.
+  if (last?.severity === 'critical' && last.error_code === error_code && last.message === message) return errors
   const severity = end.severity === 'critical' ? 'critical' : 'error'
   return [...errors, { severity, error_code, message, recoverable: false, ...pick(end, ['details']) }]
 }

@@ -3,13 +3,14 @@
 // Its posts carry half of the assistant's message and an old state: of an existing run nothing of them is believed.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { userMessageId, userText } from '../conversations/message.ts'
 import { RuncastError } from '../error.ts'
 import { aguiEncoder, type AguiMessage, interruptOf } from '../formats/agui.ts'
 import { agentOf, type Runs } from '../runs.ts'
 import { emptyView } from '../state/fold.ts'
 import { stateHash } from '../state/hash.ts'
 import type { RouteParts } from '../transports/http/parts.ts'
-import { inputOf } from './input.ts'
+import { inputOf, isRecord } from './input.ts'
 import { serveRun } from './stream.ts'
 
 const message = z.looseObject({ id: z.string(), role: z.string() })
@@ -61,10 +62,12 @@ export function aguiRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     const run = continued ?? runIdOf(input.runId)
     const resumed = continued !== undefined || !(await started(request, runs, run, input))
     const view = resumed ? await runs.snapshot(run) : emptyView(run)
+    const told = historyOf(input.messages)
+    const messages = resumed && told.length === 0 ? saidIn((await runs.get(run)).input, run) : told
     const encoder = aguiEncoder(view, {
       threadId: input.threadId,
       runId: input.runId,
-      messages: historyOf(input.messages),
+      messages,
       resumed,
       answered: new Set(answers.filter(one => one.run === run).map(one => one.input_id)),
     })
@@ -131,4 +134,17 @@ function runIdOf(runId: string): string {
 /** What was said up to the user's last message: what stands behind it is this run's, and we know that better. */
 function historyOf(messages: readonly AguiMessage[]): readonly AguiMessage[] {
   return messages.slice(0, messages.findLastIndex(one => one.role === 'user') + 1)
+}
+
+/** The conversation that started a run, for a client that reloaded and knows nothing of it. */
+function saidIn(input: unknown, run: string): readonly AguiMessage[] {
+  const messages: unknown[] = isRecord(input) && Array.isArray(input['messages']) ? input['messages'] : []
+  if (messages.length > 0 && messages.every(isAgui)) return historyOf(messages)
+  const words = userText(input)
+  return words === undefined ? [] : [{ id: userMessageId(run), role: 'user', content: words }]
+}
+
+/** An AI SDK message has `parts` in place of `content`. */
+function isAgui(one: unknown): one is AguiMessage {
+  return message.safeParse(one).success && !('parts' in (one as object))
 }

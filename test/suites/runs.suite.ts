@@ -56,6 +56,14 @@ const fails = defineAgent({ name: 'fails' }, async function* () {
   throw Object.assign(new Error('out of luck'), { code: 'bad_luck' })
 })
 
+/** Says how bad it is, and goes on as if nothing were. */
+const troubled = defineAgent({ name: 'troubled' }, async function* (severity: 'warning' | 'error' | 'critical', ctx) {
+  ctx.warning('disk_full', 'nothing can be saved', { severity, recoverable: false, details: { disk: 'a' } })
+  await sleep(20)
+  yield 'so what'
+  return 'fine'
+})
+
 const strict = defineAgent(
   { name: 'strict', input: z.object({ text: z.string(), times: z.number().int().optional() }) },
   async ({ text }) => text,
@@ -135,6 +143,7 @@ const agents: readonly Agent[] = [
   patient,
   stubborn,
   fails,
+  troubled,
   strict,
   everything,
   nested,
@@ -422,6 +431,36 @@ export function runsSuite(row: RunsRow): void {
     }
     assert.deepEqual(seen, ['fraud_check', 'text', 'complete'])
     assert.equal(cursor, (await runs.get(run_id)).last_sequence)
+  })
+
+  promise(
+    'ON7 a critical warning ends the run with its code; after a warning or an error the agent goes on',
+    async runs => {
+      for (const severity of ['warning', 'error'] as const) {
+        const { run_id } = await runs.start('troubled', severity)
+        await eventsOf(runs, run_id)
+        assert.equal((await runs.get(run_id)).status, 'completed')
+      }
+      const { run_id } = await runs.start('troubled', 'critical')
+      await eventsOf(runs, run_id)
+      const view = await runs.snapshot(run_id)
+      assert.deepEqual(
+        view.warnings.map(({ code, severity }) => [code, severity]),
+        [['disk_full', 'critical']],
+      )
+      const end = view.terminal
+      assert.ok(end?.type === 'error')
+      assert.deepEqual(
+        [end.code, end.error, end.severity, end.details],
+        ['disk_full', 'nothing can be saved', 'critical', { disk: 'a' }],
+      )
+    },
+  )
+
+  promise('what a run was given can be read of it, and is not in lists', async runs => {
+    const { run_id } = await runs.start('strict', { text: 'hello' })
+    assert.deepEqual((await runs.get(run_id)).input, { text: 'hello' })
+    assert.ok((await runs.list({})).runs.every(run => !('input' in run)))
   })
 
   promise('an agent asks, waits, and gets its answers', async runs => {

@@ -38,8 +38,14 @@ export const rooms: readonly Room[] = [
   },
   {
     room: 'src/faces/',
-    // The schema: what a chat client sends is shaped after what the agent takes.
-    sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/agent/schema.ts', 'src/transports/'],
+    // The schema: what a chat client sends is shaped after what the agent takes. The message: what a user said is read
+    // out of a run's input in one way, by whoever shows it.
+    sees: [
+      ...log,
+      ...pure,
+      ...['src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/agent/schema.ts'],
+      ...['src/transports/', 'src/conversations/message.ts'],
+    ],
   },
   {
     room: 'src/conversations/',

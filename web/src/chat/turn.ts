@@ -54,6 +54,9 @@ export function problemsOf(answer: Answer): Problem[] {
   )
   if (terminal?.type !== 'error') return problems
   const severity = terminal.severity === 'critical' ? 'critical' : 'error'
+  const last = problems.at(-1)
+  // A critical warning is what ended the run: the end repeats it.
+  if (last?.severity === 'critical' && last.code === terminal.code && last.message === terminal.error) problems.pop()
   return [...problems, { severity, code: terminal.code, message: terminal.error, final: true }]
 }
 
