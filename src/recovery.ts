@@ -47,9 +47,11 @@ export interface RecoveryOptions {
   readonly leaving: AbortSignal
   /** Goes on with an open run instead of ending it; false when its agent cannot. */
   readonly resume: (head: Head) => Promise<boolean>
+  /** Lets nobody else touch a run until this is done. */
+  readonly hold: (run: string, work: Promise<unknown>) => Promise<unknown>
 }
 
-export function createRecovery({ log, feeds, now, sleep, leaving, resume }: RecoveryOptions): Recovery {
+export function createRecovery({ log, feeds, now, sleep, leaving, resume, hold }: RecoveryOptions): Recovery {
   const keep = <T>(act: () => T | Promise<T>) => persist(act, { sleep, signal: leaving })
 
   const seal = async (run: NewHead): Promise<Ended> => {
@@ -153,7 +155,7 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume }: Reco
     if (head && !isEnded(head.status) && (await keep(() => resume(head)))) {
       if (run.thread_id !== undefined) resumed.add(thread)
     } else if (resumed.has(thread))
-      finish(run).catch(() => {}) // the process leaves: the next one recovers
+      hold(run.run_id, finish(run)).catch(() => {}) // the process leaves: the next one recovers
     else await finish(run)
   }
 

@@ -172,7 +172,8 @@ export function createRuns(options: RunsOptions): LocalRuns {
     interrupt: run => interrupt(run),
   })
   const leaving = new AbortController()
-  const recovery = createRecovery({ log, feeds, now: deps.now, sleep: deps.sleep, leaving: leaving.signal, resume })
+  const { now, sleep } = deps
+  const recovery = createRecovery({ log, feeds, now, sleep, leaving: leaving.signal, resume, hold })
   /** Runs that are about to start, or to be ended: of two that want the same one, the second waits. */
   const starting = new Map<string, Promise<unknown>>()
   /** Starts that failed half-way. */

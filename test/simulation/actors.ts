@@ -7,7 +7,7 @@ import { type Attempt, type Lost, resume } from '../../src/client/resume.ts'
 import type { Arrival } from '../../src/client/seam.ts'
 import { RuncastError } from '../../src/error.ts'
 import type { Runs } from '../../src/runs.ts'
-import { drawInput, type Input } from './agents.ts'
+import { deterministic, drawInput, type Input } from './agents.ts'
 import type { Process, Seen, SeenThread, World } from './world.ts'
 
 export const threads = ['red', 'green', 'blue'] as const
@@ -30,6 +30,7 @@ function cut<T>(signal: AbortSignal): Promise<T> {
 export async function startOne(world: World, number: number): Promise<{ run: string; input: Input } | undefined> {
   const { promised } = world
   const input = drawInput(world)
+  const agent = world.chance(0.2) ? deterministic : 'any'
   const key = world.chance(0.8) ? `key-${number}` : undefined
   const options = {
     ...(key !== undefined && { idempotencyKey: key }),
@@ -42,7 +43,7 @@ export async function startOne(world: World, number: number): Promise<{ run: str
   const patience = 1 + world.below(10)
   for (let tries = 1; tries <= patience; tries++) {
     try {
-      const ask = () => asked(world, runs => runs.start('any', input, options))
+      const ask = () => asked(world, runs => runs.start(agent, input, options))
       const isTwice = key !== undefined && world.chance(0.2) // a double click
       const [{ run_id }, other] = await Promise.all([ask(), ...(isTwice ? [ask()] : [])])
       if (other && other.run_id !== run_id) world.failures.push(new Error(`${key} gave ${run_id} and ${other.run_id}`))

@@ -6,6 +6,8 @@ import type { Deps } from '../../src/runs.ts'
 import type { World } from './world.ts'
 
 export const shapes = ['yields', 'awaits', 'bursts', 'fails', 'asks', 'ignores', 'silent'] as const
+/** The agent that may be begun more than once. */
+export const deterministic = 'again'
 export interface Input {
   readonly shape: (typeof shapes)[number]
   readonly count: number
@@ -65,7 +67,13 @@ export function agentsOf(world: World, { sleep }: Deps): Agent[] {
     },
     async silent() {},
   }
-  return [defineAgent({ name: 'any' }, (input, ctx) => act(input as Input, ctx))]
+  return [
+    defineAgent({ name: 'any' }, (input, ctx) => act(input as Input, ctx)),
+    // Says the same whenever it is run, so that it may be run again after a crash.
+    defineAgent({ name: deterministic, restart: 'replay' }, (input, ctx) =>
+      act({ ...(input as Input), shape: 'awaits' }, ctx),
+    ),
+  ]
 }
 
 export function drawInput(world: World): Input {
