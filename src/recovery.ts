@@ -47,11 +47,11 @@ export interface RecoveryOptions {
   readonly leaving: AbortSignal
   /** Goes on with an open run instead of ending it; false when its agent cannot. */
   readonly resume: (head: Head) => Promise<boolean>
-  /** Lets nobody else touch a run until this is done. */
-  readonly hold: (run: string, work: Promise<unknown>) => Promise<unknown>
+  /** Does something with a run while nobody else of this process does. */
+  readonly alone: (run: string, act: () => Promise<void>) => Promise<void>
 }
 
-export function createRecovery({ log, feeds, now, sleep, leaving, resume, hold }: RecoveryOptions): Recovery {
+export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone }: RecoveryOptions): Recovery {
   const keep = <T>(act: () => T | Promise<T>) => persist(act, { sleep, signal: leaving })
 
   const seal = async (run: NewHead): Promise<Ended> => {
@@ -150,13 +150,21 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, hold }
   }
 
   /** Ends or resumes one run. Behind a resumed one, those of its thread wait for their turn, and nobody waits for them. */
-  const settle = async (run: NewHead, head: Head | undefined, resumed: Set<string>) => {
+  const settle = async (run: NewHead, resumed: Set<string>) => {
     const thread = JSON.stringify([run.tenant, run.thread_id])
-    if (head && !isEnded(head.status) && (await keep(() => resume(head)))) {
-      if (run.thread_id !== undefined) resumed.add(thread)
-    } else if (resumed.has(thread))
-      hold(run.run_id, finish(run)).catch(() => {}) // the process leaves: the next one recovers
-    else await finish(run)
+    const end = async () => {
+      if (!concluded?.has(run.run_id)) await finish(run)
+    }
+    if (resumed.has(thread)) {
+      alone(run.run_id, end).catch(() => {}) // the process leaves: the next one recovers
+      return
+    }
+    await alone(run.run_id, async () => {
+      const head = await keep(() => log.head(run.run_id))
+      const goesOn = head && !isEnded(head.status) && (await keep(() => resume(head)))
+      if (!goesOn) await end()
+      else if (run.thread_id !== undefined) resumed.add(thread)
+    })
   }
 
   return {
@@ -170,19 +178,14 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, hold }
       const { tenants, open } = await survey()
       for (const tenant of tenants) {
         for (const { run_id, owner, thread_id } of await unfinished(tenant)) {
-          if (concluded.has(run_id)) continue
           const head = await keep(() => log.head(run_id))
           const claim = { run_id, owner, tenant, ...(thread_id !== undefined && { thread_id }) }
           handled.add(run_id)
-          await settle(head ?? orphan({ ...claim, created_at: now() }), head, resumed)
+          await settle(head ?? orphan({ ...claim, created_at: now() }), resumed)
         }
       }
       // What no feed knows any more; oldest first, as a thread wants them.
-      for (const head of open.reverse()) {
-        if (handled.has(head.run_id)) continue
-        const now = await keep(() => log.head(head.run_id))
-        if (now && !isEnded(now.status)) await settle(now, now, resumed)
-      }
+      for (const head of open.reverse()) if (!handled.has(head.run_id)) await settle(head, resumed)
       concluded = undefined
       return open.length
     },

@@ -173,7 +173,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
   })
   const leaving = new AbortController()
   const { now, sleep } = deps
-  const recovery = createRecovery({ log, feeds, now, sleep, leaving: leaving.signal, resume, hold })
+  const recovery = createRecovery({ log, feeds, now, sleep, leaving: leaving.signal, resume, alone })
   /** Runs that are about to start, or to be ended: of two that want the same one, the second waits. */
   const starting = new Map<string, Promise<unknown>>()
   /** Starts that failed half-way. */
@@ -197,11 +197,13 @@ export function createRuns(options: RunsOptions): LocalRuns {
     const agent = agentOf(agents, name)
     const input = await checked(agent.input, raw, 'input', 'invalid_input')
     const run_id = runIdOf(who, opts)
-    while (starting.has(run_id)) await starting.get(run_id)
-    return hold(run_id, begin(who, agent, input, raw, run_id, opts))
+    return alone(run_id, () => begin(who, agent, input, raw, run_id, opts))
   }
 
-  function hold<T>(run: string, work: Promise<T>): Promise<T> {
+  /** Does something with a run while nobody else of this process does. */
+  async function alone<T>(run: string, act: () => Promise<T>): Promise<T> {
+    while (starting.has(run)) await starting.get(run)
+    const work = act()
     const over = () => starting.delete(run)
     starting.set(run, work.then(over, over))
     return work
@@ -282,8 +284,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
     }
     const settled = async () => {
       await deps.sleep(abandonMs, leaving.signal)
-      while (starting.has(run_id)) await starting.get(run_id)
-      if (halfway.has(run_id)) await finish(head, leftTraces)
+      await finish(head, async () => halfway.has(run_id) && (await leftTraces()))
     }
     settled().catch(nothing) // the process leaves: the next one recovers
   }
@@ -306,7 +307,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
       }
       halfway.delete(run_id)
     }
-    await hold(run_id, finishing())
+    await alone(run_id, finishing)
   }
 
   /** Runs a deterministic agent again whose process is gone; its log goes on where it ends. */
