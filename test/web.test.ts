@@ -187,7 +187,7 @@ test('ON13 H8 a reload in mid-answer shows all of it once and goes on', async t 
   assert.equal(await page.locator('article.answer').count(), 1)
 })
 
-test('ON13 a network cut is told, and mended without a word lost or doubled', async t => {
+test('ON13 a network cut is told, nothing can be stopped through it, and it is mended without a word lost or doubled', async t => {
   const talker = createTalker()
   const all = await setUp(t, talker.agent)
   if (!all) return
@@ -199,8 +199,12 @@ test('ON13 a network cut is told, and mended without a word lost or doubled', as
   await somebody.context.setOffline(true)
   served.app.fastify.server.closeAllConnections()
   await page.getByText('You are offline.').waitFor()
+  const stop = page.getByRole('button', { name: 'Stop' })
+  assert.equal(await stop.getAttribute('aria-disabled'), 'true')
+  assert.match((await stop.getAttribute('title')) ?? '', /The connection is lost/)
   await somebody.context.setOffline(false)
   await page.getByText('Connected again.').waitFor()
+  assert.equal(await stop.getAttribute('aria-disabled'), 'false')
   talker.release()
   await answer(page).getByText('The end.').waitFor()
   assertCounted(await answer(page).locator('.markdown').innerText())

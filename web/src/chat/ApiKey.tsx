@@ -8,7 +8,7 @@ export function ApiKey({ reason }: { reason: string }) {
         className="card"
         onSubmit={event => {
           event.preventDefault()
-          saveApiKey(String(new FormData(event.currentTarget).get('key') ?? ''))
+          saveApiKey((new FormData(event.currentTarget).get('key') as string | null) ?? '')
           location.reload()
         }}
       >

@@ -9,7 +9,7 @@ import { useSignal } from '../signal.ts'
 import { Announcer } from './Announcer.tsx'
 import { ChatHeader } from './ChatHeader.tsx'
 import { Composer } from './Composer.tsx'
-import { ConnectionNotice } from './ConnectionNotice.tsx'
+import { ConnectionNotice, useCutOff } from './ConnectionNotice.tsx'
 import { openThread } from './thread.ts'
 import { isRunning } from './turn.ts'
 import { TurnView } from './TurnView.tsx'
@@ -56,6 +56,7 @@ export function Chat(props: ChatProps) {
     thread.send(agent, words)
     props.begun()
   }
+  const cutOff = useCutOff(server)
   const stop = () => {
     if (running?.run_id === undefined) return
     thread
@@ -64,9 +65,9 @@ export function Chat(props: ChatProps) {
   }
 
   return (
-    <main className="chat">
+    <main className="chat" data-cut-off={cutOff}>
       <ChatHeader {...props} thread={id} begun={!props.isNew} />
-      <ConnectionNotice server={server} />
+      <ConnectionNotice cutOff={cutOff} />
       <Scroller newest={turns} sticks={turns.length > 0}>
         {older !== undefined && (
           <button type="button" className="button older" onClick={() => void thread.loadOlder()}>
@@ -115,6 +116,7 @@ export function Chat(props: ChatProps) {
           running={running !== undefined}
           stopping={stopping}
           stop={stop}
+          cutOff={cutOff ? 'The connection is lost: it can be stopped when that is back.' : undefined}
           stoppable={running?.run_id !== undefined}
         />
       </div>

@@ -55,7 +55,7 @@ export function ChatHeader({ server, thread, title, begun, changed, gone, showMe
           className="rename"
           onSubmit={event => {
             event.preventDefault()
-            const next = String(new FormData(event.currentTarget).get('title') ?? '').trim()
+            const next = (new FormData(event.currentTarget).get('title') as string | null)?.trim() ?? ''
             setEditing(false)
             if (next !== '' && next !== title) void attempt(server.rename(thread, next), () => {})
           }}

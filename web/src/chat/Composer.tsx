@@ -13,13 +13,17 @@ export interface ComposerProps {
   readonly running: boolean
   readonly stopping: Stopping | undefined
   readonly stoppable: boolean
+  /** Why nobody can be told to stop just now. */
+  readonly cutOff: string | undefined
   readonly stop: () => void
 }
 
 const stopWords = { requested: 'Stop requested…', stopping: 'Stopping…' } as const
 
-export function Composer({ agents, agent, choose, send, running, stopping, stoppable, stop }: ComposerProps) {
+export function Composer({ agents, agent, choose, send, running, stopping, ...rest }: ComposerProps) {
+  const { stoppable, cutOff, stop } = rest
   const [words, setWords] = useState('')
+  const haltable = stopping === undefined && stoppable && cutOff === undefined
   const area = useRef<HTMLTextAreaElement>(null)
   useEffect(() => {
     // A keyboard that covers half a phone is not opened unasked.
@@ -32,6 +36,7 @@ export function Composer({ agents, agent, choose, send, running, stopping, stopp
     setWords('')
   }
   const halt = () => {
+    if (!haltable) return
     stop()
     // The button goes away with the answer; the keyboard stays where one writes on.
     area.current?.focus()
@@ -69,7 +74,7 @@ export function Composer({ agents, agent, choose, send, running, stopping, stopp
           <span className="muted small">{agent?.name}</span>
         )}
         {running ? (
-          <button type="button" className="stop" onClick={halt} aria-disabled={stopping !== undefined || !stoppable}>
+          <button type="button" className="stop" onClick={halt} aria-disabled={!haltable} title={cutOff}>
             <Icon name="stop" /> {stopping ? stopWords[stopping] : 'Stop'}
           </button>
         ) : (

@@ -7,34 +7,47 @@ import { useSignal } from '../signal.ts'
 const patienceMs = 700
 const gladMs = 2_500
 
-export function ConnectionNotice({ server }: { server: Server }) {
+export type CutOff = 'offline' | 'lost' | undefined
+
+/** Whether the server cannot be reached, once that has lasted long enough to be said. */
+export function useCutOff(server: Server): CutOff {
   const connection = useSignal(server.connection)
   const offline = useOffline()
   const [cut, setCut] = useState(false)
-  const [back, setBack] = useState(false)
   const bad = offline || connection === 'waiting'
   useEffect(() => {
-    if (bad) {
-      const timer = setTimeout(() => setCut(true), offline ? 0 : patienceMs)
-      return () => clearTimeout(timer)
+    if (!bad) {
+      setCut(false)
+      return undefined
     }
+    const timer = setTimeout(() => setCut(true), offline ? 0 : patienceMs)
+    return () => clearTimeout(timer)
+  }, [bad, offline])
+  if (!cut) return undefined
+  return offline ? 'offline' : 'lost'
+}
+
+export function ConnectionNotice({ cutOff }: { cutOff: CutOff }) {
+  const [back, setBack] = useState(false)
+  const cut = cutOff !== undefined
+  useEffect(() => {
     if (!cut) return undefined
-    setCut(false)
-    setBack(true)
-    return undefined
-  }, [bad, offline, cut])
+    // Run when it is over.
+    return () => setBack(true)
+  }, [cut])
   useEffect(() => {
     if (!back) return undefined
     const timer = setTimeout(() => setBack(false), gladMs)
     return () => clearTimeout(timer)
   }, [back])
-  const words = cut
-    ? offline
+  const words =
+    cutOff === 'offline'
       ? 'You are offline. What happens meanwhile will appear when you are back.'
-      : 'The connection is lost. Trying again…'
-    : back
-      ? 'Connected again.'
-      : undefined
+      : cutOff === 'lost'
+        ? 'The connection is lost. Trying again…'
+        : back
+          ? 'Connected again.'
+          : undefined
   return (
     <div role="status" className="connection">
       {words !== undefined && <p className={`banner ${cut ? 'warning' : 'good'}`}>{words}</p>}
