@@ -296,11 +296,11 @@ test('DF26 tail reads a file as it reads a server, and ends as the run did', asy
   assert.deepEqual([code, stdout], [0, 'Hello world\n'])
 })
 
-test('DF26 tail without a run follows every run that goes on or begins, of a thread or of all, until it is stopped', async () => {
+test('DF26 tail --all follows every run that goes on or begins, of a thread or of all, until it is stopped', async () => {
   await using runs = connect(server.url)
   const before = await runs.start(undefined, { pauseMs: 3_600_000 })
   for await (const batch of runs.tail(before.run_id)) if (batch.last >= 4) break
-  await using all = here.start(['tail', '--source', file, '--json'])
+  await using all = here.start(['tail', '--all', '--source', file, '--json'])
   await using some = here.start(['tail', '--url', server.url, '--thread', 't2', '--types', 'token'])
   await all.saw(/"sequence":4,/)
   await some.saw(/following 0 runs/)
@@ -362,5 +362,11 @@ test('what cannot be read is refused by what it is, with 1; wrong usage with 2',
   assert.equal(missing.code, 1)
   assert.match(missing.stderr, /there is no run "nope"/)
   assert.equal((await here.run(['export', run, '--format', 'xml'])).code, 1)
-  assert.equal((await here.run(['replay', run, '--nope'])).code, 2)
+  for (const args of [
+    ['replay', run, '--nope'],
+    ['tail', run, '--all'],
+    ['tail', '--all', '--after', '3'],
+  ]) {
+    assert.equal((await here.run(args)).code, 2)
+  }
 })

@@ -151,9 +151,7 @@ remote(runs.command('cancel <run>'))
   .addOption(json())
   .action(act(async () => (await import('./runs.ts')).cancel))
 
-source(
-  program.command('tail').addArgument(new Argument('[run]', 'its id; without one, every run that goes on or begins')),
-)
+source(program.command('tail').addArgument(new Argument('[run]', 'its id')))
   .description('follow a run live, through cuts and restarts, and end as it did')
   .option(
     '--after <sequence>',
@@ -166,8 +164,9 @@ source(
     'give up when the server is away for so long (exit code 4); default: never',
     duration,
   )
-  .option('--thread <id>', 'without a run: only those of this conversation')
-  .option('--agent <name>', 'without a run: only those of this agent')
+  .option('--all', 'in place of a run: every run that goes on or begins')
+  .option('--thread <id>', 'in place of a run: those of this conversation')
+  .option('--agent <name>', 'in place of a run: those of this agent')
   .addOption(json())
   .addHelpText('after', '\nThe text goes to stdout, everything else to stderr: runcast tail RUN > answer.txt')
   .action(act(async () => (await import('./tail.ts')).tail))

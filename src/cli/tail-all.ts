@@ -1,4 +1,4 @@
-// `runcast tail` without a run: every run of a server, a file or a topic, or those of a thread or an agent, that goes on now
+// `runcast tail --all`: every run of a server, a file or a topic, or those of a thread or an agent, that goes on now
 // or begins from now on, each event a line that says whose it is. It goes on until it is stopped.
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,8 +14,8 @@ export interface TailAllOptions {
   readonly types?: ReadonlySet<string> | undefined
   readonly json?: boolean | undefined
   readonly signal: AbortSignal
-  /** Whether the source answers. */
-  readonly onAnswer: (answers: boolean) => void
+  /** The source answered, or why it did not. */
+  readonly onAnswer: (error?: RuncastError) => void
 }
 
 /** A person sees a run begin at once, and a server that is asked so often does not notice it. */
@@ -37,7 +37,7 @@ export async function tailAll(runs: Runs, options: TailAllOptions): Promise<void
       const begun = await newest.look()
       const going = told ? [] : await goingOn(runs, filter)
       newest.know(going) // they may have begun behind that look, and would be found again
-      onAnswer(true)
+      onAnswer()
       const wanted = told ? begun : going
       for (const { run_id } of wanted.reverse()) follow.add(run_id)
       if (!told) note(`following ${counted(wanted.length, 'run')}, and those that begin; Ctrl-C ends it`)
@@ -45,7 +45,7 @@ export async function tailAll(runs: Runs, options: TailAllOptions): Promise<void
     } catch (thrown) {
       const error = RuncastError.from(thrown)
       if (!error.retryable) throw error
-      onAnswer(false)
+      onAnswer(error)
     }
     await sleep(lookMs, undefined, { signal }).catch(() => {})
   }

@@ -1,8 +1,7 @@
 // `runcast tail`: follows a run live, through cuts and restarts, to its end, and ends as the run did; without a run, all of
 // them. It must never take a cut for an end: it comes back for ever, unless --max-wait says for how long.
-import type { Connection, Runs } from '../client/index.ts'
+import type { RuncastError, Runs } from '../client/index.ts'
 import { showDuration } from '../config/duration.ts'
-import { RuncastError } from '../error.ts'
 import { typesOf } from '../inspect/timeline.ts'
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts'
 import { createPrinter, type Printer } from './print-events.ts'
@@ -14,13 +13,18 @@ export interface TailOptions extends SourceOptions {
   readonly types?: string
   readonly json?: boolean
   readonly maxWait?: number
-  /** Of all runs, only those. */
+  /** Every run, or those of a thread or an agent, in place of one. */
+  readonly all?: boolean
   readonly thread?: string
   readonly agent?: string
 }
 
 export async function tail(run: string | undefined, options: TailOptions): Promise<ExitCode> {
-  checkUsage(run, options)
+  const wrong = misuse(run, options)
+  if (wrong !== undefined) {
+    note(`error: ${wrong}`)
+    return exitCodes.usage
+  }
   const { json } = options
   const types = typesOf(options.types)
   const printer = createPrinter({ json, run_id: run ?? '' })
@@ -35,7 +39,7 @@ export async function tail(run: string | undefined, options: TailOptions): Promi
   const patience = createPatience(options.maxWait, () => end(exitCodes.cutOff))
   await using runs = await openSource(options, {
     onConnection: (_target, connection) => {
-      tell(printer, connection, patience.waiting)
+      tell(printer, connection.state === 'waiting' ? connection : undefined, patience.waiting)
       if (connection.state === 'open') patience.stop()
       else patience.start()
     },
@@ -44,7 +48,11 @@ export async function tail(run: string | undefined, options: TailOptions): Promi
   if (isServer(options)) patience.start()
   try {
     if (run === undefined) {
-      const onAnswer = (answers: boolean) => (answers ? patience.stop() : patience.start())
+      const onAnswer = (error?: RuncastError) => {
+        tell(printer, error && { error }, patience.waiting)
+        if (error) patience.start()
+        else patience.stop()
+      }
       const { tailAll } = await import('./tail-all.ts')
       await tailAll(runs, { thread: options.thread, agent: options.agent, types, json, signal: over.signal, onAnswer })
     } else await runs.follow(run, { after: options.after, types, signal: over.signal }, printer.take)
@@ -58,24 +66,29 @@ export async function tail(run: string | undefined, options: TailOptions): Promi
   }
 }
 
-function checkUsage(run: string | undefined, { after, thread, agent }: TailOptions): void {
-  if (run !== undefined && (thread !== undefined || agent !== undefined)) {
-    throw new RuncastError('invalid_request', '--thread and --agent choose among all runs: leave the run out')
-  }
-  if (run === undefined && after !== undefined) {
-    throw new RuncastError('invalid_request', '--after is a place in one run: name the run')
-  }
+/** What is wrong with how it was called, if anything. */
+function misuse(run: string | undefined, { after, all, thread, agent }: TailOptions): string | undefined {
+  const many = all === true || thread !== undefined || agent !== undefined
+  if (run === undefined && !many) return 'name a run, or say --all, --thread or --agent'
+  if (run !== undefined && many) return '--all, --thread and --agent are for many runs: leave the run out'
+  return run === undefined && after !== undefined ? '--after is a place in one run: name the run' : undefined
 }
 
 /** Says once that the connection is lost, and once that it is back. */
-function tell(printer: Printer, connection: Connection, waiting: { told: boolean }): void {
-  if (connection.state === 'waiting' && !waiting.told) {
+function tell(printer: Printer, lost: Lost | undefined, waiting: { told: boolean }): void {
+  if (lost && !waiting.told) {
     waiting.told = true
-    printer.notice(`${connection.error.message}; trying again from ${connection.after} until it is back`)
-  } else if (connection.state === 'open' && waiting.told) {
+    const from = lost.after === undefined ? '' : ` from ${lost.after}`
+    printer.notice(`${lost.error.message}; trying again${from} until it is back`)
+  } else if (!lost && waiting.told) {
     waiting.told = false
     printer.notice('connected again')
   }
+}
+
+interface Lost {
+  readonly error: RuncastError
+  readonly after?: number
 }
 
 /** Whoever was already at the end sees no event of it: the run itself says how it ended. */
