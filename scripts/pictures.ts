@@ -35,3 +35,13 @@ for (const [name, look] of Object.entries(looks)) {
   await page.close()
 }
 
+const page = await browser.newPage({
+  reducedMotion: 'reduce',
+  colorScheme: 'light',
+  viewport: { width: 1040, height: 700 },
+})
+const [run] = (await served.runs.list()).runs
+await page.goto(`${served.url}/#/inspect/${run?.run_id}`)
+await page.locator('.react-flow__node').first().waitFor()
+await page.waitForTimeout(500)
+await page.screenshot({ path: join(docs, 'inspect.png') })

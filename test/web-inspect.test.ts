@@ -53,7 +53,7 @@ async function setUp(t: TestContext) {
 const panel = (page: Page, run: string) => page.getByRole('region', { name: `Run ${run}`, exact: true })
 
 async function moveTo(page: Page, run: string, at: number): Promise<void> {
-  await panel(page, run).getByLabel('Event', { exact: true }).fill(String(at))
+  await panel(page, run).getByRole('slider').fill(String(at))
 }
 
 test('DF39 the list shows runs as they come, and a run as graph, timeline, state and events', async t => {
@@ -186,7 +186,7 @@ test('DF39 a run is exported as JSON, DOT and Mermaid', async t => {
   )
 })
 
-test('DF39 a run of 100,000 events: a window of rows, any event a moment away, and the page never stands still for long', async t => {
+test('DF39 a run of 100,000 events: a window of rows, and any event shown when it is asked for', async t => {
   const all = await setUp(t)
   if (!all) return
   const { served, person, run } = all

@@ -1,11 +1,11 @@
 // The page as a browser test meets it: built from the sources as they are, served by a real server with real agents, in
 // Chromium with nothing faked. Asserting stays with the tests.
 import { execFile } from 'node:child_process'
-import { globSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { cpSync, globSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { after, type TestContext } from 'node:test'
+import type { TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { BrowserContextOptions, Page } from 'playwright-core'
@@ -160,17 +160,20 @@ function axeSource(): string {
 
 let building: Promise<string> | undefined
 
-/** The built page: web/dist when it is newer than its sources, else a build of its own. */
+/** The built page in a folder of its own, so that nobody builds it anew below a test. */
 export function pageDir(): Promise<string> {
-  return (building ??= isFresh() ? Promise.resolve(join(root, 'web', 'dist')) : built())
+  return (building ??= built())
 }
 
-/** In a process of its own: the build tool's threads would keep this one from ending. */
+/** web/dist when it is newer than its sources, else from them: in a process of its own, whose threads end with it. */
 async function built(): Promise<string> {
   const outDir = mkdtempSync(join(tmpdir(), 'runcast-page-'))
-  after(() => rmSync(outDir, { recursive: true, force: true }))
-  const words = [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--logLevel=error', '--outDir', outDir]
-  await promisify(execFile)(process.execPath, words, { cwd: join(root, 'web') })
+  process.once('exit', () => rmSync(outDir, { recursive: true, force: true }))
+  if (isFresh()) cpSync(join(root, 'web/dist'), outDir, { recursive: true })
+  else {
+    const words = [join(root, 'node_modules/vite/bin/vite.js'), 'build', '--logLevel=error', '--outDir', outDir]
+    await promisify(execFile)(process.execPath, words, { cwd: join(root, 'web') })
+  }
   return outDir
 }
 

@@ -7,6 +7,8 @@ import { connectHere } from './server.ts'
 
 const Inspector = lazy(() => import('./inspect/Inspector.tsx'))
 const server = connectHere()
+/** Reloading did not help a moment ago: it will not now. */
+const reloadMsMin = 60_000
 
 function Page() {
   const route = useRoute()
@@ -17,6 +19,14 @@ function Page() {
     </Suspense>
   )
 }
+
+/** A page that is open for days meets a server with newer files: then a part that was not loaded yet is gone. */
+addEventListener('vite:preloadError', event => {
+  event.preventDefault()
+  const before = Number(sessionStorage.getItem('runcast.reloaded') ?? 0)
+  sessionStorage.setItem('runcast.reloaded', String(Date.now()))
+  if (Date.now() - before > reloadMsMin) location.reload()
+})
 
 createRoot(document.getElementById('root') as HTMLElement).render(
   <StrictMode>

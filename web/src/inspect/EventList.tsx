@@ -67,7 +67,7 @@ export function EventList({ run, count, first, at, go }: EventListProps) {
         </select>{' '}
         <span className="muted">{shown.toLocaleString('en')} events</span>
       </label>
-      <div ref={place} className="rows" tabIndex={0} role="region" aria-label="Events">
+      <div ref={place} className="rows" tabIndex={0} role="group" aria-label="Events">
         <div style={{ height: rows.getTotalSize(), position: 'relative' }}>
           {items.map(({ index, start }) => {
             const row = pages.get(Math.floor(index / pageRows))?.[index % pageRows]

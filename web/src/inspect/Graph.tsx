@@ -1,4 +1,4 @@
-// The nodes of a run as a picture, laid out in layers. A screen reader gets them as a list.
+// The nodes of a run as a picture, laid out in layers. A screen reader gets them as a list as well.
 import { Graph as Layered, layout } from '@dagrejs/dagre'
 import { Background, Controls, type Edge, MarkerType, type Node, ReactFlow } from '@xyflow/react'
 import '@xyflow/react/dist/style.css'
@@ -18,7 +18,7 @@ export function Graph({ steps }: { steps: readonly Step[] }) {
   if (graph.nodes.length === 0) return <p className="loading">No step has begun yet.</p>
   return (
     <>
-      <div className="graph" aria-hidden="true" inert>
+      <div className="graph">
         <ReactFlow
           key={nodes.length}
           nodes={nodes}

@@ -172,7 +172,7 @@ function StateView({ moment, differs }: { moment: Moment; differs: readonly stri
   const { state, change } = moment
   const version = `Version ${state.version}${change ? `, changed by event ${change.sequence}` : ''}`
   return (
-    <div className="state" tabIndex={0} role="region" aria-label="State">
+    <div className="state" tabIndex={0} role="group" aria-label="State">
       <p className="muted small">
         {differs
           ? `${differs.length} differences to the other run`

@@ -19,7 +19,7 @@ export function Timeline({ moment }: { moment: Moment }) {
   const totalMs = Math.max(1, nowMs - startMs)
   if (spans.length === 0) return <p className="loading">Nothing has begun yet.</p>
   return (
-    <div ref={place} className="timeline" tabIndex={0} role="region" aria-label={`Timeline, ${duration(totalMs)}`}>
+    <div ref={place} className="timeline" tabIndex={0} role="group" aria-label={`Timeline, ${duration(totalMs)}`}>
       <div role="list" style={{ height: rows.getTotalSize(), position: 'relative' }}>
         {rows.getVirtualItems().map(({ index, start, key }) => {
           const span = spans[index] as Span

@@ -24,7 +24,7 @@ purifier.addHook('afterSanitizeAttributes', node => {
   // A table or code that is wider than the page scrolls, which a keyboard must be able to do too.
   if (node.tagName === 'PRE') {
     node.setAttribute('tabindex', '0')
-    node.setAttribute('role', 'region')
+    node.setAttribute('role', 'group')
     node.setAttribute('aria-label', 'Code')
   }
   if (node.tagName === 'INPUT') node.setAttribute('aria-label', 'Task')

@@ -116,7 +116,7 @@ export function Json({ value, label }: { value: unknown; label: string }) {
   return (
     <div className="json">
       <div className="label">{label}</div>
-      <pre tabIndex={0} role="region" aria-label={label}>
+      <pre tabIndex={0} role="group" aria-label={label}>
         {text.length > jsonCharsMax
           ? `${text.slice(0, jsonCharsMax)}\n… ${text.length - jsonCharsMax} more characters`
           : text}
