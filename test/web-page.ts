@@ -87,7 +87,7 @@ export function createHouse(t: TestContext, agents: readonly Agent[], options: P
   })
   return {
     async start(): Promise<Served> {
-      const log = await sqlite({ path: join(dir, 'runs.db') })
+      const log = sqlite({ path: join(dir, 'runs.db') })
       const db = { sqlite: join(dir, 'conversations.db') }
       const conversations = await createConversations({ log, db, deps: realDeps })
       served = await serve({ agents, log, conversations, port, web: { dir: await pageDir() }, ...options })

@@ -419,7 +419,7 @@ for (const [name, options] of Object.entries({
       document.querySelector('.scroll')?.scrollWidth,
       document.querySelector('.scroll')?.clientWidth,
     ])
-    assert.ok(Number(width[0]) <= Number(width[1]) && Number(width[2]) <= Number(width[3]), `${width}`)
+    assert.ok(Number(width[0]) <= Number(width[1]) && Number(width[2]) <= Number(width[3]), width.join(' '))
     if (name !== 'phone') return
     await page.getByRole('button', { name: 'Conversations' }).click()
     await page.getByRole('navigation').getByRole('link', { name: 'Buy it' }).waitFor()

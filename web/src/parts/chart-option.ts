@@ -62,7 +62,7 @@ function problemIn(value: unknown, path: string, depth: number, left: { values: 
 function problemInText(text: string, path: string): string | undefined {
   if (/^\s*(javascript:|function\b|\(?[\w\s,]*\)?\s*=>)/i.test(text)) return `${path} is code`
   if (/^\s*image:\/\/(?!data:image\/)/i.test(text)) return `${path} is a picture from elsewhere`
-  if (/formatter$/.test(path) && /<[a-z!/]/i.test(text)) return `${path} is markup`
+  if (path.toLowerCase().endsWith('formatter') && /<[a-z!/]/i.test(text)) return `${path} is markup`
   return undefined
 }
 

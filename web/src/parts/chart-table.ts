@@ -57,5 +57,5 @@ function text(value: unknown): string {
   if (typeof value === 'number') return value.toLocaleString('en')
   if (Array.isArray(value)) return value.map(text).join(', ')
   if (isRecord(value)) return text(value['value'] ?? value['name'] ?? '')
-  return String(value)
+  return typeof value === 'string' ? value : JSON.stringify(value)
 }
