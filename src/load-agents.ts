@@ -29,14 +29,7 @@ async function loadAgent({ name, target, framework, io }: AgentConfig, config: C
       'invalid_request',
       `${where}: there is no file ${base}{.ts,.js,.mjs}; create it or mend the path`,
     )
-  let module: Record<string, unknown>
-  try {
-    module = (await import(pathToFileURL(file).href)) as Record<string, unknown>
-  } catch (error) {
-    throw new RuncastError('invalid_request', `${where}: ${file} does not load: ${(error as Error).message}`, {
-      cause: error,
-    })
-  }
+  const module = await loadModule(file, `${where}: ${file}`)
   const found = module[target.function]
   if (found === undefined) {
     throw new RuncastError(
@@ -46,6 +39,19 @@ async function loadAgent({ name, target, framework, io }: AgentConfig, config: C
   }
   const built = target.kind === 'entrypoint' && typeof found === 'function' ? await (found as () => unknown)() : found
   return { ...asAgent(built, where), name, ...(framework !== 'custom' && { framework }), ...io }
+}
+
+/** What a file exports; when it does not load, the error says where. */
+export async function loadModule(file: string, named: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(pathToFileURL(file).href)) as Record<string, unknown>
+  } catch (cause) {
+    const { message, stack = '' } = cause as Error
+    // The first line of a syntax error in TypeScript, or the first place in a file of the user's own.
+    const place = /(?:^|\()(?:file:\/\/)?(\/[^()\n]+:\d+)|at file:\/\/(\/[^()\n]+:\d+)/m.exec(stack)
+    const at = place?.[1] ?? place?.[2]
+    throw new RuncastError('invalid_request', `${named} does not load: ${message}${at ? ` (${at})` : ''}`, { cause })
+  }
 }
 
 function asAgent(value: unknown, where: string): Agent {

@@ -196,6 +196,12 @@ export function createRuns(options: RunsOptions): LocalRuns {
     if (stopping) throw new RuncastError('not_ready', 'the server is shutting down; try again')
     const agent = agentOf(agents, name)
     const input = await checked(agent.input, raw, 'input', 'invalid_input')
+    if (opts.thread?.trim() === '') {
+      throw new RuncastError(
+        'invalid_request',
+        `thread_id ${shown(opts.thread)} is blank; name a thread, or leave it out`,
+      )
+    }
     const run_id = runIdOf(who, opts)
     return alone(run_id, () => begin(who, agent, input, raw, run_id, opts))
   }

@@ -98,7 +98,7 @@ test('DK86 unknown commands and options are usage (2); refused values and files 
     nope: 2,
     'run --nope': 2,
     'runs nope': 2,
-    tail: 2,
+    'runs show': 2,
     'validate a b': 2,
     'run --port 65536': 1,
     'tail r1 --max-wait soon': 1,
@@ -260,6 +260,17 @@ test('DK86 test makes an example input from the schema of the agent', async () =
   assert.equal(code, 0, stderr)
   assert.equal(stdout, 'w1 w2 \n')
   assert.match(stderr, /input \{"words":2\} \(from its schema/)
+})
+
+test('an agent file that does not load is named with the line that is wrong', async () => {
+  using here = folder()
+  here.write('broken.ts', '\nexport function* (')
+  here.write('throws.ts', '\n\nthrow new Error("no key")\n')
+  const broken = await here.run(['run', 'broken.ts'])
+  assert.match(broken.stderr, /^error: broken\.ts does not load: .*\(.*broken\.ts:2\)$/m)
+  const throws = await here.run(['test', 'throws.ts'])
+  assert.match(throws.stderr, /^error: throws\.ts does not load: no key \(.*throws\.ts:3:7\)$/m)
+  assert.deepEqual([broken.code, throws.code], [1, 1])
 })
 
 test('DK86 doctor finds a healthy folder well, and says what is wrong with a broken one', async () => {

@@ -112,6 +112,28 @@ test('OL2 OL3 OL4 OL6 a generator, a function that returns one, and a plain func
   }
 })
 
+test('a generator without async streams too, and ends at once when its run is cancelled', { timeout }, async () => {
+  const counts = function* () {
+    for (let n = 1; n <= 3; n++) yield n
+    return 'done'
+  }
+  const events = await collect(stream(counts, {}))
+  assert.deepEqual(events.flatMap(itemOf), [1, 2, 3])
+  const end = events.at(-1)
+  assert.ok(end?.type === 'complete' && end.output === 'done')
+
+  let closed = false
+  const endless = function* () {
+    try {
+      for (let n = 0; ; n++) yield n
+    } finally {
+      closed = true
+    }
+  }
+  for await (const event of stream(endless, {})) if (event.type === 'item') break
+  assert.ok(closed)
+})
+
 test('OL13 OL17 PX3 null, 0, empty strings, things that look like errors, text and bytes all reach the reader', async () => {
   const bytes = Uint8Array.from({ length: 256 }, (_, index) => index)
   const values = [null, 0, false, [], { error: 'no', code: 1, _error: true }, { type: 'nothing of ours' }]

@@ -56,6 +56,7 @@ function post(path: string, body: unknown, headers: Record<string, string> = {})
 }
 
 interface Row {
+  readonly ids: string
   readonly title: string
   readonly send: () => Promise<Response>
   readonly status: number
@@ -69,7 +70,15 @@ const get =
   (path: string, headers: Record<string, string> = {}) =>
   () =>
     fetch(served.url + path, { headers })
-const row = (title: string, status: number, code: string, names: RegExp, send: () => Promise<Response>): Row => ({
+const row = (
+  title: string,
+  status: number,
+  code: string,
+  names: RegExp,
+  send: () => Promise<Response>,
+  ids = code === 'invalid_input' ? 'DK6 H116' : code === 'unauthenticated' ? 'DK76 H116' : 'H116',
+): Row => ({
+  ids,
   title,
   status,
   code,
@@ -113,6 +122,7 @@ const badStarts: readonly [string, string, number, string, RegExp][] = [
   ['an agent that is not there', '?agent=nobody', 404, 'not_found', /nobody.*strict/],
   ['an empty agent', '?agent=', 404, 'not_found', /strict/],
   ['an empty thread', '?thread_id=', 400, 'invalid_request', /thread_id/],
+  ['a blank thread', '?thread_id=%20', 400, 'invalid_request', /thread_id.*blank/],
   ['a thread name of 201 characters', `?thread_id=${'t'.repeat(201)}`, 400, 'invalid_request', /thread_id/],
   ['an unknown on_busy', '?on_busy=wait', 400, 'invalid_request', /on_busy.*wait/],
   ['an unknown parameter', '?threadid=1', 400, 'invalid_request', /threadid.*thread_id/],
@@ -125,6 +135,10 @@ const badCursors: readonly [string, string, RegExp][] = [
   ['after=1.5', '?after=1.5', /after.*1\.5/],
   ['after=abc', '?after=abc', /after.*abc/],
   ['after=1e400', '?after=1e400', /after/],
+  ['after=1e3', '?after=1e3', /after.*1e3/],
+  ['after=0x10', '?after=0x10', /after.*0x10/],
+  ['an after without a value', '?after=', /after.*""/],
+  ['one bad cursor beside a good one', '?after=1&from_sequence=x', /from_sequence.*x/],
   ['after beyond safe integers', '?after=9007199254740993', /after/],
   ['from_sequence=-1', '?from_sequence=-1', /from_sequence/],
   ['from_sequence=first', '?from_sequence=first', /from_sequence.*first/],
@@ -136,7 +150,7 @@ const badCursors: readonly [string, string, RegExp][] = [
   ['one bad type among good ones', '?types=token,,step', /types/],
   ['a misspelt parameter', '?form_sequence=3', /form_sequence.*from_sequence/],
 ]
-const badEventIds = ['abc', '-1', '1.5', '1e3x', '9007199254740993', ' 7 x', '[object Object]']
+const badEventIds = ['abc', '-1', '1.5', '1e3', '0x10', '1e3x', '9007199254740993', ' 7 x', '[object Object]']
 const badLists: readonly [string, string, RegExp][] = [
   ['an unknown status', '?status=done', /status.*done/],
   ['a limit of 0', '?limit=0', /limit/],
@@ -146,6 +160,9 @@ const badLists: readonly [string, string, RegExp][] = [
   ['a cursor with a bad run id', '?cursor=5.%20', /cursor/],
   ['an unknown parameter', '?thread=1', /thread.*thread_id/],
 ]
+
+const idsOf = (title: string) =>
+  /parameter/.test(title) ? 'H73 H116' : /empty thread|blank thread/.test(title) ? 'H41 H116' : 'H116'
 
 const rows: Row[] = [
   ...entryPoints.flatMap(path => [
@@ -157,10 +174,10 @@ const rows: Row[] = [
     ),
     row(`${path}: no body`, 422, 'invalid_input', /object/, () => fetch(served.url + path, { method: 'POST' })),
     row(`${path}: a body that is too large`, 413, 'too_large', /large/, () => post(path, { text: 'x'.repeat(20_000) })),
-    row(`${path}: a form`, 400, 'invalid_request', /form-urlencoded|Unsupported Media Type/, () =>
+    row(`${path}: a form`, 400, 'invalid_request', /form-urlencoded.*application\/json/, () =>
       post(path, 'text=x', { 'content-type': 'application/x-www-form-urlencoded' }),
     ),
-    row(`${path}: bytes`, 400, 'invalid_request', /octet-stream|Unsupported Media Type/, () =>
+    row(`${path}: bytes`, 400, 'invalid_request', /octet-stream.*application\/json/, () =>
       post(path, 'xx', { 'content-type': 'application/octet-stream' }),
     ),
     row(`${path}: text for an object`, 422, 'invalid_input', /object/, () =>
@@ -172,14 +189,14 @@ const rows: Row[] = [
     ),
   ]),
   ...badStarts.map(([title, query, status, code, names]) =>
-    row(`/runs: ${title}`, status, code, names, () => post(`/runs${query}`, ok)),
+    row(`/runs: ${title}`, status, code, names, () => post(`/runs${query}`, ok), idsOf(title)),
   ),
   row('/runs: an idempotency key with another input', 409, 'conflict', /key/, async () => {
     await post('/runs', ok, { 'idempotency-key': 'twice' })
     return post('/runs', { text: 'other' }, { 'idempotency-key': 'twice' })
   }),
   ...badCursors.map(([title, query, names]) =>
-    row(`events: ${title}`, 400, 'invalid_request', names, get(`/runs/done/events${query}`)),
+    row(`events: ${title}`, 400, 'invalid_request', names, get(`/runs/done/events${query}`), 'H72 H73 H116'),
   ),
   ...badEventIds.map(id =>
     row(
@@ -188,10 +205,11 @@ const rows: Row[] = [
       'invalid_request',
       /Last-Event-ID/,
       get('/runs/done/events', { 'last-event-id': id }),
+      'H13 H72 H116',
     ),
   ),
   ...badLists.map(([title, query, names]) =>
-    row(`list: ${title}`, 400, 'invalid_request', names, get(`/runs${query}`)),
+    row(`list: ${title}`, 400, 'invalid_request', names, get(`/runs${query}`), idsOf(title)),
   ),
   ...['', '/events', '/snapshot'].map(part =>
     row(`/runs/nobody${part}`, 404, 'not_found', /nobody/, get(`/runs/nobody${part}`)),
@@ -235,8 +253,8 @@ const rows: Row[] = [
   row('a stream without a key', 401, 'unauthenticated', /x-api-key/, () => fetch(`${guarded.url}/runs/x/events`)),
 ]
 
-for (const { title, send, status, code, names } of rows) {
-  test(`DK6 H116 ${title} is refused with ${code}, and the next request is served`, async () => {
+for (const { ids, title, send, status, code, names } of rows) {
+  test(`${ids} ${title} is refused with ${code}, and the next request is served`, async () => {
     const answer = await send()
     const text = await answer.text()
     assert.equal(answer.status, status, text)

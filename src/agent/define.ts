@@ -11,6 +11,7 @@ export type AgentResult<O> =
   | Promise<O>
   | AsyncGenerator<unknown, O, unknown>
   | Promise<AsyncGenerator<unknown, O, unknown>>
+  | Generator<unknown, O, unknown>
 export type AgentFunction<I = unknown, O = unknown> = (input: I, context: Context) => AgentResult<O>
 
 export interface AgentOptions<I = unknown, O = unknown> {
@@ -68,11 +69,13 @@ export function perform<I, O>(agent: Agent<I, O>, input: I, context: Context, st
   })
 }
 
-async function drain<O>(generator: AsyncGenerator<unknown, O>, itemsOnly: boolean, stage: Stage): Promise<O> {
+type Yields<O> = AsyncGenerator<unknown, O> | Generator<unknown, O>
+
+async function drain<O>(generator: Yields<O>, itemsOnly: boolean, stage: Stage): Promise<O> {
   // `return()` queues behind a pending `next()`: an agent that ignores its signal is abandoned after the grace, not here.
   let wake = () => {}
   const stop = () => {
-    void generator.return(undefined as never).catch(() => {})
+    void (async () => generator.return(undefined as never))().catch(() => {})
     wake()
   }
   if (stage.signal.aborted) stop()
@@ -114,8 +117,8 @@ function bodyOf(value: unknown, itemsOnly: boolean): Body {
   return { type: 'item', data: value === undefined ? null : value }
 }
 
-function isGenerator<O>(value: unknown): value is AsyncGenerator<unknown, O, unknown> {
-  return (
-    typeof value === 'object' && value !== null && Symbol.asyncIterator in value && 'next' in value && 'return' in value
-  )
+/** One that is not async too: without `await` it is easily forgotten, and its output would be an empty object. */
+function isGenerator<O>(value: unknown): value is Yields<O> {
+  if (typeof value !== 'object' || value === null || !('next' in value) || !('return' in value)) return false
+  return Symbol.asyncIterator in value || Symbol.iterator in value
 }

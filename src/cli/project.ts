@@ -2,14 +2,13 @@
 // It must never start with a key that this version would ignore.
 import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, extname, resolve } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { type Agent, type AgentFunction, defineAgent } from '../agent/define.ts'
 import { type Config, loadConfig, parseConfig } from '../config/load.ts'
 import { invalidConfig } from '../config/problem.ts'
 import { unsupported } from '../config/unsupported.ts'
 import { initDockfile } from '../config/write.ts'
 import { RuncastError } from '../error.ts'
-import { loadAgents } from '../load-agents.ts'
+import { loadAgents, loadModule } from '../load-agents.ts'
 import { counted } from './terminal.ts'
 
 export interface ProjectOptions {
@@ -81,12 +80,7 @@ function withoutFile(): Config {
 async function agentsIn(file: string): Promise<Agent[]> {
   const path = resolve(file)
   if (!existsSync(path)) throw new RuncastError('not_found', `${file}: there is no such file`)
-  let module: Record<string, unknown>
-  try {
-    module = (await import(pathToFileURL(path).href)) as Record<string, unknown>
-  } catch (cause) {
-    throw new RuncastError('invalid_request', `${file} does not load: ${(cause as Error).message}`, { cause })
-  }
+  const module = await loadModule(path, file)
   const defined = [...new Set(Object.values(module))].filter(isAgent)
   if (defined.length > 0) return defined
   const run = module['run'] ?? module['default']

@@ -108,6 +108,14 @@ const asks = defineAgent({ name: 'asks' }, async (_input: unknown, ctx) => {
   return { name, sure }
 })
 
+/** Says more than some servers let through. */
+const talks = defineAgent({ name: 'talks' }, async function* () {
+  yield '1234'
+  yield '5678😀90'
+  yield 'more'
+  return { first: 'abcdef', list: ['ghi', 'jkl', 7], last: 'mno' }
+})
+
 /** Claims to be the runtime, in every way there is. */
 const spoofs = defineAgent({ name: 'spoofs' }, async (_input: unknown, ctx) => {
   const refused: string[] = []
@@ -136,6 +144,7 @@ const mixed = defineAgent({ name: 'mixed' }, async (_input: unknown, ctx) => {
 })
 
 const agents: readonly Agent[] = [
+  talks,
   spoofs,
   yieldsEnd,
   mixed,
@@ -398,6 +407,36 @@ export function runsSuite(row: RunsRow): void {
     assert.match((yielded.at(-1) as { error: string }).error, /cannot emit "complete"/)
   })
 
+  promise(
+    'DK82 a long output is cut with a flag, a long text with a warning, and both stay valid',
+    async runs => {
+      const { run_id } = await runs.start('talks', {})
+      const events = await eventsOf(runs, run_id)
+      const said = events.flatMap(event => (event.type === 'token' ? [event.content] : [])).join('')
+      assert.equal(said, '12345678') // a character of two units is not split
+      const warnings = events.flatMap(event => (event.type === 'warning' ? [event.code] : []))
+      assert.deepEqual(warnings, ['output_truncated'])
+      const { status, output, metadata } = await runs.get(run_id)
+      assert.equal(status, 'completed')
+      assert.deepEqual(output, { first: 'abcdef', list: ['ghi', '', 7], last: '' })
+      assert.equal(metadata['truncated'], true)
+      assert.deepEqual((events.at(-1) as { output: unknown }).output, output)
+    },
+    { outputCharsMax: 9 },
+  )
+
+  promise(
+    'DK82 what is as long as the limit is not cut, and carries no flag',
+    async runs => {
+      const { run_id } = await runs.start('strict', { text: '123456789' })
+      await eventsOf(runs, run_id)
+      const { output, metadata } = await runs.get(run_id)
+      assert.equal(output, '123456789')
+      assert.ok(!('truncated' in metadata))
+    },
+    { outputCharsMax: 9 },
+  )
+
   promise('DK61 awaited and free emits keep the order of the program', async runs => {
     const { run_id } = await runs.start('mixed', {})
     const tokens = (await eventsOf(runs, run_id)).flatMap(event => (event.type === 'token' ? [event.content] : []))
@@ -482,6 +521,13 @@ export function runsSuite(row: RunsRow): void {
       events.flatMap(event => (event.type === 'input' ? [event.kind] : [])),
       ['question', 'answer', 'approval', 'answer'],
     )
+  })
+
+  promise('H41 a blank thread is refused, and no run is left', async runs => {
+    for (const thread of ['', ' ', '\t\n', '\u00a0']) {
+      await assert.rejects(runs.start('counter', {}, { thread }), hasCode('invalid_request'), JSON.stringify(thread))
+    }
+    assert.deepEqual((await runs.list()).runs, [])
   })
 
   promise('one run at a time on a thread: reject says which runs are busy', async runs => {

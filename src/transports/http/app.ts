@@ -35,7 +35,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     // Streams outlive any limit on requests; a request's own head and body have a minute.
     requestTimeout: 60_000,
     routerOptions: { maxParamLength: 256 },
-    frameworkErrors: (error, request, reply) => sendError(request as never, reply as never, error),
+    frameworkErrors: (error, request, reply) => void sendError(request as never, reply as never, error),
   })
   const streams = createStreams({
     deps: options.deps,

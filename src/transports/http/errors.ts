@@ -19,13 +19,13 @@ export function parseBodies(fastify: FastifyInstance): void {
 
 const fastifyCodes: Readonly<Record<string, Code>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'too_large',
-  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'invalid_request',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
   FST_ERR_BAD_URL: 'invalid_request',
 }
 
 export function sendError(request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const { code: own = '', statusCode = 500 } = thrown as { code?: string; statusCode?: number }
+  if (own === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return sendError(request, reply, strangeType(request))
   const error = RuncastError.from(thrown, fastifyCodes[own] ?? (statusCode < 500 ? 'invalid_request' : 'internal'))
   if (error.code === 'internal') {
     request.log.error({ err: thrown }, 'unexpected')
@@ -34,4 +34,12 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, thrown: 
   }
   if (error.code === 'unauthenticated') reply.header('www-authenticate', 'Bearer')
   return reply.code(error.http).send(error.toJSON())
+}
+
+function strangeType({ headers }: FastifyRequest): RuncastError {
+  const type = JSON.stringify((headers['content-type'] ?? '').slice(0, 80))
+  return new RuncastError(
+    'invalid_request',
+    `the content-type ${type} is not read here; send JSON as application/json, or a text as text/plain`,
+  )
 }

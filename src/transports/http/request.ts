@@ -11,7 +11,7 @@ export function cursorOf(request: FastifyRequest, query: EventsQuery): number {
   const header = request.headers['last-event-id']
   if (typeof header === 'string' && header !== '') {
     const id = Number(header)
-    if (Number.isSafeInteger(id) && id >= 0) return id
+    if (/^\d+$/.test(header) && Number.isSafeInteger(id)) return id
     throw new RuncastError(
       'invalid_request',
       `Last-Event-ID must be a sequence, got ${JSON.stringify(header.slice(0, 80))}`,

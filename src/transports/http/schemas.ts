@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { RuncastError } from '../../error.ts'
 
-const sequence = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+const sequence = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 /** Seconds that a stream may be idle: wire.md gives 1 to 3600. */
 const idleSecondsMax = 3_600
 const nameCharsMax = 200
@@ -20,7 +20,7 @@ export const startQuery = z.strictObject({
   on_busy: z.enum(['reject', 'queue', 'interrupt']).optional().describe('What to do when the thread runs already.'),
   scenario: z.string().max(nameCharsMax).optional(),
   company_id: z.string().max(nameCharsMax).optional(),
-  timeout: z.coerce
+  timeout: z
     .number()
     .min(1)
     .max(idleSecondsMax)
@@ -39,7 +39,7 @@ export const listQuery = z.strictObject({
   thread_id: z.string().optional(),
   agent: z.string().optional(),
   cursor: z.string().optional().describe('`next` of the page before.'),
-  limit: z.coerce.number().int().min(1).max(500).optional(),
+  limit: z.number().int().min(1).max(500).optional(),
 })
 
 export const eventsQuery = z.strictObject({
@@ -63,7 +63,7 @@ export function validatorOf(
   schema: z.ZodType,
 ): (value: unknown) => { value: unknown } | { error: Error } {
   return value => {
-    const result = schema.safeParse(value ?? {})
+    const result = schema.safeParse(part === 'querystring' ? withNumbers(value, schema) : (value ?? {}))
     if (result.success) return { value: result.data }
     const issues = result.error.issues.map(issue => {
       const keys = 'keys' in issue ? (issue.keys as string[]) : undefined
@@ -78,6 +78,21 @@ export function validatorOf(
     )
     return { error: new RuncastError('invalid_request', lines.join('; '), { details: { issues } }) }
   }
+}
+
+/** A query is text. `Number` would take "" for 0, and replay a whole run without a word, and "0x10" for 16. */
+const decimal = /^-?\d+(\.\d+)?$/
+
+function withNumbers(query: unknown, schema: z.ZodType): unknown {
+  const shape = schema instanceof z.ZodObject ? (schema.shape as Record<string, z.ZodType>) : {}
+  const isNumber = (field: z.ZodType | undefined) =>
+    (field instanceof z.ZodOptional ? field.unwrap() : field) instanceof z.ZodNumber
+  return Object.fromEntries(
+    Object.entries(query ?? {}).map(([name, given]) => {
+      const text = typeof given === 'string' && decimal.test(given) && isNumber(shape[name])
+      return [name, text ? Number(given) : given]
+    }),
+  )
 }
 
 function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
