@@ -219,8 +219,11 @@ test('ON7 ON13 a server that restarts in mid-answer leaves what was said, says w
   await say(page, 'talker', 'Talk')
   await answer(page).getByText('word5').waitFor()
   await served.stop(0)
+  await page.evaluate(() => dispatchEvent(new Event('online'))) // makes the page look at once
+  await page.getByText('The list cannot be loaded').waitFor()
   await house.start()
   await answer(page).getByText('interrupted', { exact: true }).waitFor()
+  await page.getByText('The list cannot be loaded').waitFor({ state: 'hidden' })
   assertCounted(await answer(page).locator('.markdown').innerText())
   talker.release()
   await answer(page).getByRole('button', { name: 'Try again' }).click()
@@ -276,13 +279,14 @@ test('ON13 what the agent asks is answered in place, by a click, a choice or wor
   )
 })
 
-test('ON7 ON13 a failure and a warning are shown with their codes, and the same question is asked again by a button', async t => {
+test('ON7 ON13 a failure and a warning are shown with their codes, and the same question is asked again by a button, also after a reload', async t => {
   const all = await setUp(t, createMoody())
   if (!all) return
   const page = await (await all.person()).open(all.served.url)
   await say(page, 'moody', 'How are you?')
   await answer(page).getByText('not today').waitFor()
   await answer(page).getByText('I do not feel well.').waitFor()
+  await page.reload()
   await answer(page).getByRole('button', { name: 'Try again' }).click()
   await answer(page).getByText('Well then.').waitFor()
   assert.equal(await page.locator('article.said').count(), 2)

@@ -31,7 +31,7 @@ export function Status({ answer, run, server }: StatusProps) {
     server.runs.snapshot(run).then(setPast, () => setPast('gone'))
   }
   return (
-    <details className="past" onToggle={load}>
+    <details className={failed ? 'past bad' : 'past'} onToggle={load}>
       <summary>
         <Icon name={wasStopped(answer) ? 'stop' : failed ? 'close' : 'check'} /> Steps
         {tookMs === undefined ? '' : ` · ${duration(tookMs)}`}

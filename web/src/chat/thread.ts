@@ -71,13 +71,15 @@ export function openThread({ server, id, isNew, changed }: ThreadOptions): Threa
   let loading = !isNew
   /** Runs whose answer is among the messages. */
   const stored = new Set<string>()
+  /** Runs of which nobody knows any more whom to ask again. */
+  const forgotten = new Set<string>()
   const live = new Map<string, Live>()
   const sent: Sent[] = []
   let cursor: ThreadCursor | undefined
   let agents: readonly AgentChoice[] = []
 
   const publish = () => {
-    const turns = [...storedTurns(messages, stored), ...liveTurns()]
+    const turns = [...storedTurns(messages, stored).map(askable), ...liveTurns()]
     state.set({ loading, turns, ...(failed && { failed }), ...(older !== undefined && { older }) })
   }
   const soon = onceAFrame(publish)
@@ -117,6 +119,20 @@ export function openThread({ server, id, isNew, changed }: ThreadOptions): Threa
   const again = (said: Turn['said'], agent: AgentChoice | undefined): Pick<Turn, 'again'> => {
     const words = wordsOf(said)
     return words === undefined || !agent ? {} : { again: () => send(agent, words) }
+  }
+  /** A stored answer does not say who gave it; its run does, while that is kept. */
+  const askable = (turn: Turn): Turn => {
+    const { said, answer, run_id } = turn
+    const words = wordsOf(said)
+    if (answer === undefined || run_id === undefined || words === undefined || forgotten.has(run_id)) return turn
+    return { ...turn, again: () => void askAgain(run_id, words) }
+  }
+  const askAgain = async (run: string, words: string) => {
+    const info = await runs.get(run).catch(() => undefined)
+    const agent = agents.find(({ name }) => name === info?.agent)
+    if (agent) return send(agent, words)
+    forgotten.add(run)
+    return publish()
   }
   const agentOf = (view: View) => agents.find(agent => agent.name === view.agent_name)
 

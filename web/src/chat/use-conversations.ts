@@ -56,16 +56,18 @@ export function useConversations(server: Server): ConversationList {
     const seen = () => document.visibilityState === 'visible' && soon()
     document.addEventListener('visibilitychange', seen)
     addEventListener('online', soon)
+    const leave = server.connection.subscribe(() => server.connection.get() === 'open' && soon())
     const often = setInterval(seen, freshMs)
     void look()
     return () => {
       channel.close()
+      leave()
       document.removeEventListener('visibilitychange', seen)
       removeEventListener('online', soon)
       clearInterval(often)
       clearTimeout(timer.current)
     }
-  }, [look, soon])
+  }, [server, look, soon])
 
   const refresh = useCallback(() => {
     soon()
