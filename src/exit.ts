@@ -278,6 +278,7 @@ class Group implements PromiseLike<void> {
     done?: ((value: void) => A | PromiseLike<A>) | null,
     failed?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
+    // oxlint-disable-next-line promise/no-callback-in-promise -- this is `then` itself
     return this.promise().then(done, failed)
   }
 

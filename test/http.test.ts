@@ -351,7 +351,8 @@ test('DK8 a direct stream is incremental: what an agent emits comes when it is e
     if (Buffer.from(chunk).includes('event: token')) arrivals.push(performance.now())
   }
   assert.equal(arrivals.length, 4)
-  for (const [index, at] of arrivals.slice(1).entries()) assert.ok(at - (arrivals[index] ?? 0) > 100, `${arrivals}`)
+  for (const [index, at] of arrivals.slice(1).entries())
+    assert.ok(at - (arrivals[index] ?? 0) > 100, arrivals.join(', '))
 })
 
 test('PX1 open streams are counted, and gone from the count when they end', async () => {

@@ -26,6 +26,11 @@ async function fastifyServer(): Promise<{ url: string } & AsyncDisposable> {
   return { url: await server.listen({ port: 0, host: '127.0.0.1' }), [Symbol.asyncDispose]: () => server.close() }
 }
 
+async function honoServer(): Promise<{ url: string } & AsyncDisposable> {
+  const answer = getRequestListener((await startHono()).fetch)
+  return listening(createServer((request, response) => void answer(request, response)))
+}
+
 const rows: { name: string; prefix: string; open: () => Promise<{ url: string } & AsyncDisposable> }[] = [
   { name: 'node:http', prefix: '', open: async () => listening(await startNode()) },
   { name: 'Express', prefix: '/agents', open: async () => listening(createServer(await startExpress())) },
@@ -33,7 +38,7 @@ const rows: { name: string; prefix: string; open: () => Promise<{ url: string } 
   {
     name: 'Hono',
     prefix: '/agents',
-    open: async () => listening(createServer(getRequestListener((await startHono()).fetch))),
+    open: honoServer,
   },
 ]
 

@@ -1,7 +1,7 @@
 // A conversation to take along: JSON, Markdown, or chat.v1 protobuf. Written message by message, so that the longest
 // conversation costs no more memory than a page. Pure functions of the messages; what they cannot show they name.
 import type { Conversation } from './conversations.ts'
-import type { Block, Message, MessageMetadata } from './message.ts'
+import type { Block, Message } from './message.ts'
 
 export const exportFormats = ['json', 'markdown', 'chat.v1'] as const
 export type ExportFormat = (typeof exportFormats)[number]
