@@ -37,7 +37,8 @@ export function csvRow(event: Event): string {
   const fields = event as unknown as Readonly<Record<string, unknown>>
   const cells = [...columns].map(name => cell(isPlain(fields[name]) ? fields[name] : undefined))
   const others = Object.entries(fields).filter(([name, value]) => !columns.has(name) || !isPlain(value))
-  const other = others.filter(([, value]) => value !== undefined)
+  // By name: what came over another wire may have its fields in another order.
+  const other = others.filter(([, value]) => value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1))
   cells.push(other.length === 0 ? '' : quoted(JSON.stringify(Object.fromEntries(other))))
   return `${cells.join(',')}\r\n`
 }
