@@ -2,10 +2,13 @@
 // acknowledgements. Then faults stop, and every promise must have been kept. `SEED=123 npm test` repeats one.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { entryOf } from '../src/batch.ts'
+import { RuncastError } from '../src/error.ts'
 import { type Log, runKey } from '../src/log.ts'
 import { createRetention } from '../src/retention.ts'
+import { createRuns } from '../src/runs.ts'
 import { createClock } from './simulation/clock.ts'
 import { faulty, noFaults } from './simulation/faulty.ts'
 import { type Outcome, simulate } from './simulation/simulate.ts'
@@ -41,12 +44,12 @@ test('a seed repeats the same simulation', async () => {
 
 /** Logs that break their contract in the ways that the simulation is there to notice. */
 const spoiled: Record<string, (log: Log) => Log> = {
-  'loses every hundredth append that it acknowledges': log => {
+  'loses an event now and then that it acknowledges': log => {
     let count = 0
     return {
       ...log,
       append(key, after, entries, head) {
-        const isLost = key.startsWith('run/') && entries.length > 1 && ++count % 100 === 0
+        const isLost = key.startsWith('run/') && entries.length > 1 && ++count % 10 === 0
         return log.append(key, after, isLost ? entries.slice(1) : entries, head)
       },
     }
@@ -71,6 +74,64 @@ for (const [what, spoil] of Object.entries(spoiled)) {
     assert.ok(outcomes.some(({ broken }) => broken.length > 0))
   })
 }
+
+/** Runs over a log whose appends and heads go through a hand of the test, in virtual time. */
+function runsOver(hand: (log: Log) => Partial<Log>) {
+  const clock = createClock()
+  const inner = memory()
+  let ids = 0
+  const deps = { now: clock.now, sleep: clock.sleep, random: () => 0.5, id: () => `id-${++ids}` }
+  const echo = defineAgent({ name: 'echo' }, async (input: unknown) => input)
+  return { clock, runs: createRuns({ log: { ...inner, ...hand(inner) }, agents: [echo], deps }) }
+}
+
+const away = () => new RuncastError('unavailable', 'the log is away')
+
+test('a run whose creation was not acknowledged is executed when it is asked for again with its key', async () => {
+  let failing = 2
+  const { clock, runs } = runsOver(log => ({
+    append(key, after, entries, head) {
+      const last = log.append(key, after, entries, head)
+      if (key.startsWith('run/') && failing-- > 0) throw away()
+      return last
+    },
+    head(run) {
+      const head = log.head(run)
+      if (head && failing-- > 0) throw away()
+      return head
+    },
+  }))
+  const start = () => runs.start('echo', 'hello', { idempotencyKey: 'k' })
+  await assert.rejects(start(), { code: 'unavailable' })
+  const { run_id } = await start()
+  await clock.runUntil(() => runs.running === 0, 60_000)
+  const info = await runs.get(run_id)
+  assert.deepEqual([info.status, info.output], ['completed', 'hello'])
+  await runs.stop(0)
+})
+
+test('a start that fails behind its claim, and is not repeated, lets those go on that wait behind it', async () => {
+  let isFirst = true
+  const { clock, runs } = runsOver(log => ({
+    async append(key, after, entries, head) {
+      if (key === 'feed/tenant/default' && isFirst) {
+        isFirst = false
+        await clock.sleep(1_000)
+        throw away()
+      }
+      return log.append(key, after, entries, head)
+    },
+  }))
+  const refused = assert.rejects(runs.start('echo', 1, { run: 'first', thread: 't' }), { code: 'unavailable' })
+  const waits = runs.start('echo', 2, { run: 'second', thread: 't', onBusy: 'queue' })
+  let ended = false
+  void waits.then(() => runs.follow('second', {}, () => {})).then(() => (ended = true))
+  assert.ok(await clock.runUntil(() => ended, 60_000), 'the second run waits for ever')
+  await refused
+  const [first, second] = [await runs.get('first'), await runs.get('second')]
+  assert.deepEqual([first.status, first.error?.code, second.status], ['failed', 'interrupted', 'completed'])
+  await runs.stop(0)
+})
 
 test('retention forgets a run once the log is back, and a log that is away ends no process', async () => {
   const clock = createClock()
