@@ -1,0 +1,159 @@
+// The records of several topics in the order of their times, key by key: what one run says is spread over the topics, and
+// each is in order only by itself. A record waits until every other partition shows what it has next of the key, was found
+// empty after it came, or is well past its time. Of one topic nothing waits: what belongs together is in one partition.
+import type { Fetched, FetchedRecord } from '../kafka/fetch.ts'
+
+export interface Merge {
+  /** Takes the answers of one round. */
+  add(answers: readonly Fetched[]): void
+  /** What can go on, in order. Each is outstanding until it is `done`. */
+  release(): FetchedRecord[]
+  done(record: FetchedRecord): void
+  /** Where a partition may go on: nothing before it is needed again. */
+  positionOf(topic: string, partition: number): bigint | undefined
+  /** Whether a partition is so far ahead of the others that it need not be read now. */
+  isAhead(topic: string, partition: number): boolean
+  /** Forgets partitions that are another's now. */
+  keep(assigned: ReadonlySet<string>): void
+}
+
+interface Entry {
+  readonly record: FetchedRecord
+  readonly round: number
+}
+
+interface Lane {
+  /** Offsets that came and are not done, ascending. */
+  readonly outstanding: Set<bigint>
+  /** What was fetched so far. */
+  next: bigint
+  /** The last round that found nothing more. */
+  emptyAt: number
+  /** The latest time of any record that came. */
+  latest: number
+}
+
+export const partitionKey = (topic: string, partition: number) => `${topic}/${partition}`
+
+/** How far the times of a partition go back: its runs are sent side by side, each in order. */
+const slackMs = 5_000
+/** Records of a partition that wait for the others: some megabytes at most, in memory. */
+const waitingMax = 5_000
+
+export function createMerge(ordered: boolean): Merge {
+  const lanes = new Map<string, Lane>()
+  /** By key of the records, then by partition: what waits. */
+  const waiting = new Map<string, Map<string, Entry[]>>()
+  let round = 0
+
+  const laneOf = (topic: string, partition: number, next: bigint): Lane => {
+    const key = partitionKey(topic, partition)
+    const lane = lanes.get(key) ?? { outstanding: new Set(), next, emptyAt: 0, latest: 0 }
+    lanes.set(key, lane)
+    return lane
+  }
+
+  const put = (record: FetchedRecord) => {
+    const key = record.key?.toString() ?? ''
+    const queues = waiting.get(key) ?? new Map<string, Entry[]>()
+    waiting.set(key, queues)
+    const at = partitionKey(record.topic, record.partition)
+    const queue = queues.get(at)
+    if (queue) queue.push({ record, round })
+    else queues.set(at, [{ record, round }])
+  }
+
+  /** Nothing of its key that is before it can come any more. */
+  const isDue = ({ record, round: came }: Entry, queues: ReadonlyMap<string, Entry[]>): boolean => {
+    if (!ordered) return true
+    for (const [key, lane] of lanes) {
+      if (queues.has(key) || lane.emptyAt > came || lane.latest > record.timestamp + slackMs) continue
+      return false
+    }
+    return true
+  }
+
+  const releaseKey = (queues: Map<string, Entry[]>, out: FetchedRecord[]) => {
+    while (queues.size > 0) {
+      let least: [string, Entry[]] | undefined
+      for (const one of queues) {
+        if (least === undefined || before(first(one[1]).record, first(least[1]).record)) least = one
+      }
+      const [key, queue] = least as [string, Entry[]]
+      if (!isDue(first(queue), queues)) return
+      out.push(first(queue).record)
+      queue.shift()
+      if (queue.length === 0) queues.delete(key)
+    }
+  }
+
+  return {
+    add(answers) {
+      round++
+      for (const { topic, partition, offset, records, highWatermark } of answers) {
+        const lane = laneOf(topic, partition, offset)
+        for (const record of records) {
+          lane.outstanding.add(record.offset)
+          lane.latest = Math.max(lane.latest, record.timestamp)
+          put(record)
+        }
+        lane.next = offset
+        // Undecided records are none that are missing: a transaction ends in one partition after the other.
+        if (offset >= highWatermark) lane.emptyAt = round
+      }
+    },
+    release() {
+      const out: FetchedRecord[] = []
+      for (const [key, queues] of waiting) {
+        releaseKey(queues, out)
+        if (queues.size === 0) waiting.delete(key)
+      }
+      return out
+    },
+    done: ({ topic, partition, offset }) => void lanes.get(partitionKey(topic, partition))?.outstanding.delete(offset),
+    positionOf(topic, partition) {
+      const lane = lanes.get(partitionKey(topic, partition))
+      if (lane === undefined) return undefined
+      const [oldest = lane.next] = lane.outstanding
+      return oldest
+    },
+    isAhead: (topic, partition) =>
+      (lanes.get(partitionKey(topic, partition))?.outstanding.size ?? 0) > waitingMax &&
+      [...lanes.values()].some(({ outstanding }) => outstanding.size <= waitingMax),
+    keep(assigned) {
+      for (const key of lanes.keys()) if (!assigned.has(key)) lanes.delete(key)
+      for (const [name, queues] of waiting) {
+        for (const key of queues.keys()) if (!assigned.has(key)) queues.delete(key)
+        if (queues.size === 0) waiting.delete(name)
+      }
+    },
+  }
+}
+
+function first(queue: readonly Entry[]): Entry {
+  return queue[0] as Entry
+}
+
+/** The order of the topics of one run where times are equal: the end comes last, what failed right before it. */
+const ranks = ['status', 'text', 'chart', 'state', 'checkpoints', 'metrics', 'error', 'errors', 'events', 'complete']
+
+/** One total order, or two records could each wait for the other. Our own envelopes say their place in their run. */
+function before(a: FetchedRecord, b: FetchedRecord): boolean {
+  if (a.timestamp !== b.timestamp) return a.timestamp < b.timestamp
+  const [left, right] = [placeOf(a), placeOf(b)]
+  if (left.run !== right.run) return left.run < right.run
+  if (left.sequence !== right.sequence) return left.sequence < right.sequence
+  if (left.index !== right.index) return left.index < right.index
+  return rankOf(a) < rankOf(b)
+}
+
+function rankOf({ topic }: FetchedRecord): number {
+  return ranks.findIndex(end => topic.split('.').includes(end))
+}
+
+/** `RUN:SEQUENCE:INDEX` of the header that our sink writes; strangers' records have none, and their topics decide. */
+function placeOf({ headers }: FetchedRecord): { run: string; sequence: number; index: number } {
+  const id = headers.find(([name]) => name?.toString() === 'runcast-id')?.[1]?.toString()
+  const [run = '', sequence = 0, index = 0] = id?.split(':') ?? []
+  return { run, sequence: Number(sequence), index: Number(index) }
+}
