@@ -245,12 +245,14 @@ selected(source(program.command('profile [runs...]')))
   .action(act(async () => (await import('./profile.ts')).profile))
 
 function source(command: Command): Command {
-  return remote(command).addOption(
-    new Option(
-      '--source <source>',
-      "a server's address, the path of a SQLite file, or kafka://BROKER:PORT/TOPIC",
-    ).conflicts('url'),
-  )
+  return remote(command)
+    .option('--tenant <tenant>', 'whose runs, of a file or a topic')
+    .addOption(
+      new Option(
+        '--source <source>',
+        "a server's address, the path of a SQLite file, or kafka://BROKER:PORT/TOPIC",
+      ).conflicts('url'),
+    )
 }
 
 function remote(command: Command): Command {

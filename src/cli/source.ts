@@ -8,6 +8,8 @@ import { impatient, type RemoteOptions, remoteRuns } from './remote.ts'
 export interface SourceOptions extends RemoteOptions {
   /** `http://…`, `kafka://BROKERS/TOPIC`, or the path of a file; default: the server of `--url`. */
   readonly source?: string | undefined
+  /** Whose runs, of a file or a topic; a server knows it from the key. */
+  readonly tenant?: string | undefined
 }
 
 export function isServer({ source }: SourceOptions): boolean {
@@ -15,27 +17,23 @@ export function isServer({ source }: SourceOptions): boolean {
 }
 
 export async function openSource(options: SourceOptions, more: ConnectOptions = impatient): Promise<Runs> {
-  const { source, url, token } = options
+  const { source, url, token, tenant } = options
+  if (tenant !== undefined && isServer(options)) {
+    throw new RuncastError('invalid_request', '--tenant is for a file or a topic; a server knows it from --token')
+  }
   if (source === undefined || isServer(options)) return remoteRuns({ url: source ?? url, token }, more)
-  if (source.startsWith('kafka://')) return (await kafka())(source, realDeps)
+  if (source.startsWith('kafka://')) {
+    const { openTopic } = await import('./kafka-topic.ts')
+    return openTopic(source, { tenant, patient: more.triesMax === undefined })
+  }
   const scheme = /^(\w[\w+.-]+):\/\//.exec(source)?.[1]
   if (scheme !== undefined) {
     const fix = 'give http://HOST:PORT, kafka://BROKER:PORT/TOPIC, or the path of a SQLite file'
     throw new RuncastError('invalid_request', `--source: nothing here reads ${scheme}://; ${fix}`)
   }
   const { fileSource } = await import('../sources/file.ts')
-  return fileSource(source, realDeps)
-}
-
-type KafkaSource = (url: string, deps: typeof realDeps) => Runs | Promise<Runs>
-
-async function kafka(): Promise<KafkaSource> {
-  const file = '../sources/kafka.ts'
-  try {
-    return ((await import(file)) as { kafkaSource: KafkaSource }).kafkaSource
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'ERR_MODULE_NOT_FOUND') throw cause
-    const fix = 'give the address of a server or the path of a SQLite file'
-    throw new RuncastError('invalid_request', `--source: Kafka topics cannot be read; ${fix}`, { cause })
-  }
+  const runs = fileSource(source, realDeps)
+  return tenant === undefined
+    ? runs
+    : { ...runs.as({ tenant }), [Symbol.asyncDispose]: () => runs[Symbol.asyncDispose]() }
 }

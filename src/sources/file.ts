@@ -3,10 +3,10 @@
 import { existsSync } from 'node:fs'
 import { sqlite } from '../backends/sqlite.ts'
 import { RuncastError } from '../error.ts'
-import type { Deps, Runs } from '../runs.ts'
-import { readOnly } from './read-only.ts'
+import type { Deps } from '../runs.ts'
+import { type ReadOnlyRuns, readOnly } from './read-only.ts'
 
-export function fileSource(path: string, deps: Deps): Runs {
+export function fileSource(path: string, deps: Deps): ReadOnlyRuns {
   if (!existsSync(path))
     throw new RuncastError('not_found', `there is no file ${path}; give the path of runcast.sqlite.path`)
   return readOnly(sqlite({ path, readOnly: true }), `the file ${path}`, deps)

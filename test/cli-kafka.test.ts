@@ -1,0 +1,87 @@
+// The commands over a Kafka topic: what they print of a run there is what they print of it in its own file, whether the
+// topic has it event by event or in batches.
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { type Agent, defineAgent } from '../src/agent/define.ts'
+import { sqlite } from '../src/backends/sqlite.ts'
+import { placeOf } from '../src/cli/kafka-topic.ts'
+import { createRuns } from '../src/runs.ts'
+import { kafkaSink } from '../src/sinks/kafka/sink.ts'
+import { type Ended, folder } from './cli-process.ts'
+import { canonicalJson } from '../src/state/canonical.ts'
+import { deps, names, until } from './kafka-topics.ts'
+import { serviceOrSkip } from './services/require.ts'
+
+const busy = defineAgent({ name: 'busy' }, async function* () {
+  yield { type: 'step', node_name: 'plan', phase: 'start' }
+  for (let n = 0; n < 300; n++) yield { type: 'token', content: `w${n} `, llm_request_id: 'q1', model: 'gpt-4o' }
+  const metrics = { tokens_prompt: { value: 10 }, tokens_completion: { value: 0 } }
+  yield { type: 'metrics', scope: 'llm', metrics, tags: { model: 'gpt-4o' } }
+  yield { type: 'tool', call_id: 'c1', tool_name: '=cmd|x', stage: 'completed', result: 0, duration_ms: 7 }
+  yield { type: 'checkpoint', name: 'mid', data: { n: 1 } }
+  yield { type: 'state', version: 1, base_version: 0, snapshot: { n: 0, list: ['a'] } }
+  yield { type: 'step', node_name: 'plan', phase: 'end', duration_ms: 20 }
+  return { done: true }
+})
+
+/** Fields of an object have no order: over the topic's format they come in another one. */
+function steady({ stdout, ...rest }: Ended): object {
+  const lines = stdout.split('\n').map(line => (line.startsWith('{') ? canonicalJson(JSON.parse(line)) : line))
+  return { ...rest, lines }
+}
+
+test('DF21 H134 H136 every command prints of a run on a topic what it prints of it in its file', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  using here = folder()
+  const file = join(here.path, 'runs.db')
+  const log = sqlite({ path: file })
+  const runs = createRuns({ log, agents: [busy as Agent], deps })
+  const sink = kafkaSink({ ...service, ...own, log, deps, tenants: ['default'], format: 'dashstream' })
+  const { run_id } = await runs.start('busy', {}, { thread: 't1', labels: { company_id: 'acme' } })
+  for await (const _ of runs.tail(run_id));
+  await until('all is sent', async () => (await sink.lag())?.events === 0)
+  await runs.stop(0)
+  await sink[Symbol.asyncDispose]()
+  await log[Symbol.asyncDispose]()
+  const topic = `kafka://${service.brokers.join(',')}/${own.topic}`
+  for (const args of [
+    ['inspect', run_id, '--json'],
+    ['replay', run_id, '--speed', 'max', '--json'],
+    ['replay', run_id, '--at', '200', '--json'],
+    ['diff', run_id, '--from', '100', '--to', '307', '--json'],
+    ['export', run_id, '--format', 'csv'],
+    ['flamegraph', run_id],
+    ['costs', '--json'],
+    ['profile', '--thread', 't1', '--json'],
+    ['tail', run_id],
+  ]) {
+    const kept = await here.run([...args, '--source', file])
+    const sent = await here.run([...args, '--source', topic])
+    assert.equal(kept.code, 0, kept.stderr)
+    assert.deepEqual(steady(sent), steady(kept), args.join(' '))
+    assert.notEqual(kept.stdout, '')
+  }
+  const { stdout } = await here.run(['profile', '--json', '--source', topic, '--tenant', 'somebody'])
+  assert.equal(stdout, '')
+})
+
+test('a broker that is away is a failure within some tries, not a wait', async () => {
+  using here = folder()
+  const { code, stderr } = await here.run(['inspect', 'r1', '--source', 'kafka://127.0.0.1:1/events'])
+  assert.equal(code, 1)
+  assert.match(stderr, /^error: .*127\.0\.0\.1:1/m)
+})
+
+test('the address of a topic is read as it is written, and refused by what is wrong', () => {
+  const { brokers, topics, format, tls } = placeOf('kafka://a:9092,b:9093/one,two?format=chat&tls=true')
+  assert.deepEqual(
+    { brokers, topics, format, tls },
+    { brokers: ['a:9092', 'b:9093'], topics: ['one', 'two'], format: 'chat', tls: true },
+  )
+  assert.equal(placeOf('kafka://a:1/t').format, 'dashstream')
+  const wrong = ['kafka://a/t', 'kafka://a:1', 'kafka://u:p@a:1/t', 'kafka://a:1/t?format=x', 'kafka://a:1/t?x=1']
+  for (const spec of wrong) assert.throws(() => placeOf(spec), /is not the address of a topic; give kafka:/)
+})
