@@ -33,6 +33,8 @@ export interface ServeOptions
   readonly port?: number
   /** Served under /conversations, over the same log. The server disposes of it. */
   readonly conversations?: Conversations | undefined
+  /** Sends elsewhere what the same log gets. Disposed of by the server, which lets it send the rest. */
+  readonly sink?: AsyncDisposable | undefined
   /** Serves the page at `/`. */
   readonly web?: boolean | WebOptions | undefined
   /** How long running runs may finish when the server stops. Default 10 s. */
@@ -103,6 +105,7 @@ export async function serve(options: ServeOptions): Promise<Served> {
     await Promise.race([closed, deps.sleep(closeMs).then(() => app.fastify.server.closeAllConnections())])
     app.streams.stop()
     await app.fastify.close()
+    await options.sink?.[Symbol.asyncDispose]()
     await conversations?.[Symbol.asyncDispose]()
     await log[Symbol.asyncDispose]()
   }
@@ -165,6 +168,7 @@ export async function optionsOf(
     agents,
     log,
     conversations,
+    sink: await sinkOf(config, log),
     web: true,
     host: expose.host,
     port: expose.port,
@@ -215,6 +219,20 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
   const { sqlite: open } = await import('./backends/sqlite.ts')
   return open({ path: sqlite.path, durability: sqlite.durability })
 }
+
+/** Topics that are not as they must be are a reason not to start; a broker that is away for a while is not. */
+async function sinkOf({ kafka }: Config, log: Log): Promise<AsyncDisposable | undefined> {
+  if (kafka === undefined) return undefined
+  const { kafkaSink } = await import('./sinks/kafka/sink.ts')
+  const ca = kafka.ca === undefined ? undefined : readFileSync(kafka.ca, 'utf8')
+  const onError = ({ message }: RuncastError) => console.warn(`WARNING: the export to Kafka waits: ${message}`)
+  const sink = kafkaSink({ ...kafka, ca, log, tenants: [tenantDefault], deps: realDeps, onError })
+  await sink.opened
+  return sink
+}
+
+/** Whose runs a server without tenants has. */
+const tenantDefault = 'default'
 
 /** Beside the log: as lasting as it is, or in the Postgres that is named. */
 async function conversationsOf({ streaming, sqlite, postgres }: Config, log: Log): Promise<Conversations> {

@@ -342,7 +342,6 @@ test('every part that is not built yet is accepted by validate, and refused by n
     'auth.roles': withKey('auth.roles', [{ name: 'x', permissions: ['read'] }]),
     'auth.rate_limits': withKey('auth.rate_limits', { default: '10/s' }),
     'policies.safety.block_prompt_injection': withKey('policies.safety.block_prompt_injection', true),
-    'runcast.kafka': withKey('runcast.kafka', { brokers: ['a:1'] }),
     'runcast.postgres': withKey('runcast.postgres', { url: 'postgresql://db/x' }),
     'runcast.otel': withKey('runcast.otel', { endpoint: 'http://otel:4318' }),
     'runcast.tls': withKey('runcast.tls', { cert: 'c', key: 'k' }),

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,6 +10,7 @@ import { Admin, ConfigResourceTypes } from '@platformatic/kafka'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
+import { loadConfig } from '../src/config/load.ts'
 import type { RuncastError } from '../src/error.ts'
 import type { Event } from '../src/event.ts'
 import { follow } from '../src/follow.ts'
@@ -19,6 +20,7 @@ import { type DecodedRun, runsOf } from '../src/formats/format.ts'
 import { everyTenant, type Log, runKey, tenantFeed } from '../src/log.ts'
 import { compilePatterns } from '../src/redact.ts'
 import { createRuns, type LocalRuns, type RunsOptions } from '../src/runs.ts'
+import { optionsOf, serve } from '../src/server.ts'
 import { type KafkaSink, type KafkaSinkOptions, kafkaSink } from '../src/sinks/kafka/sink.ts'
 import { deps, names, recordsOf, until } from './kafka-topics.ts'
 import { temporaryDir } from './services/child.ts'
@@ -400,4 +402,42 @@ test('DF35 H104 what the exit redacts is in no record', async t => {
     assert.ok(records.length > 0)
     for (const { value, headers } of records) assert.ok(!String(value).concat(String(headers)).includes('sk-abcd1234'))
   }
+})
+
+test('H49 H109 every key of runcast.kafka has an effect on a server: brokers, format, topic, topic_prefix, tls, ca, sasl', async t => {
+  if (!needs(t, 'kafka', kafka.missing())) return
+  const sasl = { username: 'alice', password: 'open sesame' }
+  await using broker = await kafka.startKafka({ tls: true, sasl })
+  const dir = temporaryDir('kafka-config')
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const ca = join(dir, 'ca.pem')
+  writeFileSync(ca, broker.secure?.ca ?? '')
+  const serving = async (keys: Record<string, unknown>) => {
+    const path = join(dir, 'Dockfile.yaml')
+    writeFileSync(
+      path,
+      JSON.stringify({ version: '1.0', agent: { name: 'a', handler: 'a.mjs:run' }, runcast: { kafka: keys } }),
+    )
+    const config = await loadConfig({ path, env: {} })
+    return serve({ ...(await optionsOf(config, [talks] as unknown as Agent[], {})), port: 0, web: false })
+  }
+  const secure = { brokers: broker.secure?.brokers, tls: true, ca, sasl: { mechanism: 'SCRAM-SHA-256', ...sasl } }
+  const rows: [Record<string, unknown>, string][] = [
+    [{ brokers: broker.brokers }, 'dashstream-events'],
+    [{ brokers: broker.brokers, topic: 'mine' }, 'mine'],
+    [{ brokers: broker.brokers, topic_prefix: 'tree' }, 'tree.metrics.default'],
+    [{ brokers: broker.brokers, format: 'chat' }, 'ondash.llm.complete'],
+    [{ ...secure, topic: 'secure' }, 'secure'],
+  ]
+  const admin = new Admin({ clientId: 'test', bootstrapBrokers: broker.brokers })
+  t.after(() => admin.close())
+  for (const [keys, topic] of rows) {
+    const served = await serving(keys)
+    await served.runs.start('talks', 3)
+    await served.stop() // sends the rest
+    assert.ok((await admin.listTopics()).includes(topic), topic)
+    if (topic.includes('metrics')) continue
+    assert.ok((await recordsOf(broker, topic)).length > 0, topic)
+  }
+  await assert.rejects(serving({ ...secure, sasl: { ...secure.sasl, password: 'guess' } }), { code: 'unauthenticated' })
 })

@@ -68,12 +68,6 @@ export const notYet: readonly Row[] = [
     fix: 'set it to false',
   },
   {
-    path: 'runcast.kafka',
-    asked: ({ kafka }) => kafka !== undefined,
-    reason: 'the export to Kafka is not in this version',
-    fix: 'delete the section',
-  },
-  {
     path: 'runcast.otel',
     asked: ({ otel }) => otel !== undefined,
     reason: 'the export to OpenTelemetry is not in this version',
