@@ -1,7 +1,7 @@
 // `runcast/http`: agents over HTTP. `serve` listens by itself; for whoever has a server already, `api` composes runs and
 // routes without listening, and the handlers carry requests to it.
 import type { FastifyPluginAsync } from 'fastify'
-import { compose, type ServeOptions } from './server.ts'
+import { compose, type Composed, type ServeOptions } from './server.ts'
 import { type App, createApp } from './transports/http/app.ts'
 import { fastifyPlugin as pluginOf } from './transports/http/mount.ts'
 
@@ -10,9 +10,20 @@ export type { App } from './transports/http/app.ts'
 export { apiKeys, type Authenticate } from './transports/http/auth.ts'
 export { fetchHandler, nodeHandler } from './transports/http/mount.ts'
 
-/** The runs API as an application, to be given to `nodeHandler` or `fetchHandler`. */
-export async function api(options: ServeOptions): Promise<App> {
-  return createApp((await compose(options)).appOptions)
+/**
+ * The runs API as an application, to be given to `nodeHandler` or `fetchHandler`. Disposing of it, or `fastify.close()`,
+ * lets runs end, tells readers to come back, and closes the log.
+ */
+export async function api(options: ServeOptions): Promise<App & AsyncDisposable> {
+  const composed = await compose(options)
+  const app = await createApp(composed.appOptions)
+  const { fastify, streams } = app
+  fastify.addHook('preClose', async () => streams.drain())
+  fastify.addHook('onClose', async () => {
+    await close(composed, options)
+    streams.stop()
+  })
+  return { ...app, [Symbol.asyncDispose]: () => fastify.close().then(() => {}) }
 }
 
 /** A Fastify plugin: `fastify.register(fastifyPlugin({ agents }), { prefix: '/agents' })`. */
@@ -20,6 +31,11 @@ export function fastifyPlugin(options: ServeOptions): FastifyPluginAsync {
   return async scope => {
     const composed = await compose(options)
     await scope.register(pluginOf(composed.appOptions))
-    scope.addHook('onClose', async () => composed.runs.stop(options.shutdownGraceMs ?? 10_000))
+    scope.addHook('onClose', async () => close(composed, options))
   }
+}
+
+async function close({ runs, log }: Composed, { shutdownGraceMs = 10_000 }: ServeOptions): Promise<void> {
+  await runs.stop(shutdownGraceMs)
+  await log[Symbol.asyncDispose]()
 }

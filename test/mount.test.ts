@@ -4,7 +4,10 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { getRequestListener } from '@hono/node-server'
+import { Hono } from 'hono'
 import { connect } from '../src/client/index.ts'
+import { api, fetchHandler } from '../src/http.ts'
+import { defineAgent } from '../src/index.ts'
 import { start as startExpress } from '../examples/mount/express.ts'
 import { start as startFastify } from '../examples/mount/fastify.ts'
 import { start as startHono } from '../examples/mount/hono.ts'
@@ -60,6 +63,11 @@ for (const { name, prefix, open } of rows) {
       headers: { 'content-type': 'application/json' },
     })
     assert.match(await direct.text(), /^retry: \d+\nevent: started\n[\s\S]*event: complete\n[^\n]*\n\n$/)
+    const post = { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } }
+    const accepted = await fetch(`${server.url}${prefix}/runs`, post)
+    const { events_url } = (await accepted.json()) as { events_url: string }
+    assert.equal(accepted.headers.get('location'), events_url.replace(/\/events$/, ''))
+    assert.match(await (await fetch(server.url + events_url)).text(), /event: complete/, events_url)
     const missing = await fetch(`${server.url}${prefix}/runs/nobody`)
     assert.equal(missing.status, 404)
     assert.equal(((await missing.json()) as { code: string }).code, 'not_found')
@@ -67,3 +75,120 @@ for (const { name, prefix, open } of rows) {
     assert.equal(gone.status, 204)
   })
 }
+
+/** Talks until it is stopped, and says so; or as much as it is told to, at once. */
+const talker = (stopped: () => void) =>
+  defineAgent({ name: 'talker' }, async function* (input: { burst?: number }, context) {
+    try {
+      for (let n = 0; n < (input.burst ?? 0); n++) yield 'x'.repeat(1_000)
+      while (input.burst === undefined) {
+        yield 'on and on '
+        await new Promise(resolve => setTimeout(resolve, 5))
+      }
+    } finally {
+      if (context.signal.aborted) stopped()
+    }
+  })
+
+const asking = (path: string, input: unknown, signal?: AbortSignal) =>
+  new Request(`http://here/agents${path}`, {
+    method: 'POST',
+    body: JSON.stringify(input),
+    headers: { 'content-type': 'application/json' },
+    ...(signal && { signal }),
+  })
+
+const limit = { timeout: 20_000 }
+
+test(
+  'DK12 through a web handler, too, the agent stops when its reader cancels, aborts or is cut off',
+  limit,
+  async () => {
+    let stopped = Promise.withResolvers<void>()
+    await using app = await api({ agents: [talker(() => stopped.resolve())], shutdownGraceMs: 0 })
+    const handler = fetchHandler(app, '/agents')
+    const readSome = async (answer: Response) => {
+      const reader = (answer.body as ReadableStream<Uint8Array>).getReader()
+      for (let n = 0; n < 3; n++) await reader.read()
+      return reader
+    }
+
+    await (await readSome(await handler(asking('/invoke/stream', {})))).cancel()
+    await stopped.promise
+
+    for (const path of ['/invoke/stream', '/invoke']) {
+      stopped = Promise.withResolvers()
+      const leaving = new AbortController()
+      const answer = handler(asking(path, {}, leaving.signal))
+      if (path === '/invoke') setTimeout(() => leaving.abort(), 50)
+      else await readSome(await answer).then(() => leaving.abort())
+      await answer.catch(() => {})
+      await stopped.promise
+    }
+
+    stopped = Promise.withResolvers()
+    const hono = new Hono().all('/agents/*', context => handler(context.req.raw))
+    const listener = getRequestListener(hono.fetch)
+    await using server = await listening(createServer((request, response) => void listener(request, response)))
+    const cutting = new AbortController()
+    const request = asking('/invoke/stream', {}, cutting.signal)
+    const { method, headers, signal } = request
+    const body = await request.text()
+    await readSome(await fetch(`${server.url}/agents/invoke/stream`, { method, headers, body, signal }))
+    cutting.abort()
+    await stopped.promise
+    while (app.streams.open > 0) await new Promise(resolve => setTimeout(resolve, 5))
+  },
+)
+
+test(
+  'DK28 H112 through a web handler a reader that does not read is not read ahead for, and has all once it does',
+  limit,
+  async () => {
+    await using app = await api({ agents: [talker(() => {})] })
+    const handler = fetchHandler(app, '/agents')
+    const accepted = await handler(asking('/runs', { burst: 4_000 }))
+    const { events_url } = (await accepted.json()) as { events_url: string }
+    await (await handler(new Request(`http://here${events_url}`))).text() // ended: nothing more is made of it
+    const answer = await handler(new Request(`http://here${events_url}`))
+    await new Promise(resolve => setTimeout(resolve, 200))
+    assert.equal(app.streams.open, 1, 'a server that had written all would have let go of it')
+    const ids = [...(await answer.text()).matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id))
+    assert.deepEqual(
+      ids,
+      Array.from({ length: 4_002 }, (_, index) => index + 1),
+    )
+    assert.equal(app.streams.open, 0)
+  },
+)
+
+test(
+  'PX48 through a web handler, too, closing seals what runs, and cuts its readers off, which none takes for the end',
+  limit,
+  async () => {
+    const stopped = Promise.withResolvers<void>()
+    await using app = await api({ agents: [talker(stopped.resolve)], shutdownGraceMs: 0 })
+    const headers = { 'content-type': 'application/json', accept: 'text/event-stream' }
+    const answer = await fetchHandler(app)(new Request('http://here/runs', { method: 'POST', body: '{}', headers }))
+    const reader = (answer.body as ReadableStream<Uint8Array>).getReader()
+    await reader.read()
+    const closed = app.fastify.close()
+    await assert.rejects(async () => {
+      while (!(await reader.read()).done);
+    })
+    await Promise.all([closed, stopped.promise])
+  },
+)
+
+test(
+  'a body beyond its limit is refused by a web handler, and a path that only looks mounted is not',
+  limit,
+  async () => {
+    await using app = await api({ agents: [talker(() => {})], bodyBytesMax: 1_000 })
+    const handler = fetchHandler(app, '/agents')
+    const large = await handler(asking('/runs', { text: 'x'.repeat(2_000) }))
+    assert.equal(large.status, 413)
+    assert.equal((await handler(new Request('http://here/agents-of-others/health'))).status, 404)
+    assert.equal((await handler(new Request('http://here/agents/health'))).status, 200)
+  },
+)

@@ -11,7 +11,7 @@ import { anonymous } from './auth.ts'
 import { parseBodies, sendError } from './errors.ts'
 import { openapiHead, openapiSchemas } from './openapi.ts'
 import type { AppOptions, RouteParts } from './parts.ts'
-import { pathOf } from './request.ts'
+import { type Mounted, mounted, pathOf } from './request.ts'
 import { invokeRoutes, runRoutes } from './routes.ts'
 import { validatorOf } from './schemas.ts'
 import { createStreams, type Streams } from './streams.ts'
@@ -24,6 +24,7 @@ export interface App {
 declare module 'fastify' {
   interface FastifyRequest {
     principal: Principal
+    mounted: Mounted | null
   }
 }
 
@@ -55,6 +56,7 @@ export async function registerApi(fastify: FastifyInstance, options: AppOptions,
   const runsOf = (request: FastifyRequest): Runs => core.as(request.principal)
 
   fastify.decorateRequest('principal', null as unknown as Principal)
+  fastify.decorateRequest('mounted', null)
   fastify.setValidatorCompiler(({ schema, httpPart }) => validatorOf(httpPart ?? 'body', schema as z.ZodType) as never)
   fastify.setSerializerCompiler(() => JSON.stringify)
   fastify.setErrorHandler((thrown, request, reply) => sendError(request, reply, thrown))
@@ -67,6 +69,7 @@ export async function registerApi(fastify: FastifyInstance, options: AppOptions,
   )
   parseBodies(fastify)
   fastify.addHook('onRequest', async request => {
+    request.mounted = mounted.getStore() ?? null
     if ((request.routeOptions.config as { public?: boolean }).public) request.principal = { tenant: 'default' }
     else request.principal = await authenticate(request.headers)
   })

@@ -2,9 +2,11 @@
 // (Hono, Next). One application serves them all; this file only carries requests to it.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
+import type { ReadableStream as WebStream } from 'node:stream/web'
 import type { FastifyPluginAsync } from 'fastify'
 import { type App, registerApi } from './app.ts'
 import type { AppOptions } from './parts.ts'
+import { mounted } from './request.ts'
 import { createStreams } from './streams.ts'
 
 /** A handler for `node:http` and, mounted before any body parser, for Express. */
@@ -32,23 +34,36 @@ export function fastifyPlugin(options: AppOptions): FastifyPluginAsync {
 /** A web handler. `basePath` is taken off the URL's path: `/api/agents` in a Next route of that name. */
 export function fetchHandler({ fastify }: App, basePath = ''): (request: Request) => Promise<Response> {
   return async request => {
+    await fastify.ready()
     const { pathname, search } = new URL(request.url)
-    const url = (pathname.startsWith(basePath) ? pathname.slice(basePath.length) || '/' : pathname) + search
-    const body = request.body ? Buffer.from(await request.arrayBuffer()) : undefined
-    const answer = await fastify.inject({
-      method: request.method as 'GET',
-      url,
-      headers: Object.fromEntries(request.headers),
-      signal: request.signal,
-      payloadAsStream: true,
-      ...(body && { payload: body }),
-    })
+    const isBelow = pathname === basePath || pathname.startsWith(`${basePath}/`)
+    const url = (isBelow ? pathname.slice(basePath.length) || '/' : pathname) + search
+    const leaving = new AbortController()
+    const leave = () => leaving.abort()
+    request.signal.addEventListener('abort', leave, { once: true })
+    const answer = await mounted.run(
+      { basePath: isBelow ? basePath : '', left: leaving.signal },
+      async () =>
+        // Awaited in here: it begins only then.
+        await fastify.inject({
+          method: request.method as 'GET',
+          url,
+          headers: Object.fromEntries(request.headers),
+          signal: request.signal,
+          payloadAsStream: true,
+          // Not read ahead: a body beyond its limit is refused before it is here.
+          ...(request.body && { payload: Readable.fromWeb(request.body as WebStream) }),
+        }),
+    )
     const headers = new Headers()
     for (const [name, value] of Object.entries(answer.headers)) {
       if (value !== undefined && name !== 'transfer-encoding' && name !== 'connection') headers.set(name, String(value))
     }
     const empty = answer.statusCode === 204 || answer.statusCode === 304
-    const stream = empty ? null : (Readable.toWeb(answer.stream()) as ReadableStream<Uint8Array>)
+    const body = answer.stream()
+    // There is no socket to close: a reader that cancels its body leaves through this.
+    body.once('close', leave)
+    const stream = empty ? null : (Readable.toWeb(body) as ReadableStream<Uint8Array>)
     return new Response(stream, { status: answer.statusCode, headers })
   }
 }

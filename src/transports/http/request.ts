@@ -1,4 +1,5 @@
-// What a request says beside its body: cursor, types, the wire it wants. Pure functions of a request.
+// What a request says beside its body: cursor, types, the wire it wants, where the API is mounted, when its sender leaves.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import { RuncastError } from '../../error.ts'
@@ -57,10 +58,28 @@ export function pathOf(request: FastifyRequest): string {
   return request.url.split('?')[0] ?? ''
 }
 
-export function leavingOf(reply: FastifyReply): AbortSignal {
+/** What a web handler knows of its request, and Fastify's request, which has no socket, does not. */
+export interface Mounted {
+  readonly basePath: string
+  readonly left: AbortSignal
+}
+
+/** Read once, when the request comes in: reading a body loses the context. */
+export const mounted = new AsyncLocalStorage<Mounted>()
+
+/** Where the API stands in somebody else's server: what goes before every path that we tell. */
+export function baseOf(request: FastifyRequest): string {
+  return (request.raw as { baseUrl?: string }).baseUrl ?? request.mounted?.basePath ?? '' // baseUrl: Express
+}
+
+/** Aborts when whoever asked goes away before the answer is complete. */
+export function leavingOf(reply: FastifyReply): AbortController {
   const leaving = new AbortController()
+  const left = reply.request.mounted?.left
+  if (left?.aborted) leaving.abort()
+  left?.addEventListener('abort', () => leaving.abort(), { once: true })
   reply.raw.once('close', () => {
     if (!reply.raw.writableFinished) leaving.abort()
   })
-  return leaving.signal
+  return leaving
 }

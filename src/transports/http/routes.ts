@@ -9,7 +9,7 @@ import { agentOf, type FollowRunOptions, type Target } from '../../runs.ts'
 import type { RouteParts } from './parts.ts'
 import type { Subject } from './frames.ts'
 import { invokeSchema, startSchema } from './openapi.ts'
-import { cursorOf, idOf, leavingOf, reasonOf, typesOf, wantsStream, wireOf } from './request.ts'
+import { baseOf, cursorOf, idOf, leavingOf, reasonOf, typesOf, wantsStream, wireOf } from './request.ts'
 import {
   cancelQuery,
   type EventsQuery,
@@ -45,14 +45,14 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
   async function runOnce(request: FastifyRequest, reply: FastifyReply) {
     const { agent: name } = request.query as z.infer<typeof invokeQuery>
     const agent = agentOf(agents, name)
-    const leaving = leavingOf(reply)
+    const { signal } = leavingOf(reply)
     const end = await invoke({
       ...options.direct,
       agent,
       input: request.body,
       deps,
       principal: request.principal,
-      signal: leaving,
+      signal,
     })
     if (end.type === 'complete') {
       const { output, latency_seconds, metadata } = end
@@ -101,7 +101,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       idempotencyKey: typeof key === 'string' && key !== '' ? key : undefined,
       labels: Object.keys(labels).length > 0 ? labels : undefined,
     })
-    const location = `${fastify.prefix}/runs/${info.run_id}`
+    const location = `${baseOf(request)}${fastify.prefix}/runs/${info.run_id}`
     if (wantsStream(request)) {
       return streamEvents(request, reply, info.run_id, query, { location, 'x-runcast-run-id': info.run_id })
     }

@@ -18,6 +18,7 @@ import {
   type Wire,
 } from './frames.ts'
 import { type Chunk, lastOf, openPipe, type Pipe, sharedChunk } from './pipe.ts'
+import { leavingOf } from './request.ts'
 
 export interface StreamsOptions {
   readonly deps: Deps
@@ -157,7 +158,7 @@ export function createStreams(options: StreamsOptions): Streams {
     if (streams.size >= connectionsMax) {
       throw new RuncastError('overloaded', `the server has ${connectionsMax} open streams, its limit; try again later`)
     }
-    const leaving = new AbortController()
+    const leaving = leavingOf(reply)
     let stream: Stream | undefined
     const opened = () => {
       const headers = {
@@ -187,7 +188,6 @@ export function createStreams(options: StreamsOptions): Streams {
       streams.add(stream)
       void sweep()
     }
-    reply.raw.once('close', () => leaving.abort())
     try {
       await work.follow({ signal: leaving.signal, opened }, batch => deliver(stream as Stream, batch))
       if (!leaving.signal.aborted) {
