@@ -278,7 +278,7 @@ export function logSuite(row: LogRow): void {
     await feed.return()
   })
 
-  promise('a large entry and ten thousand small ones come back whole', async log => {
+  promise('H64 a large entry and ten thousand small ones come back whole, page by page', async log => {
     await log.append(runKey('r'), 0, [], newHead('r'))
     const large = 'x'.repeat(300_000)
     await log.append(runKey('r'), 0, [token('small'), token(large), token('small')])

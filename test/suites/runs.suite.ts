@@ -324,6 +324,15 @@ export function runsSuite(row: RunsRow): void {
     assert.deepEqual(info.error, { message: 'out of luck', code: 'bad_luck' })
   })
 
+  promise('H58 every kind of event is replayed as it came live, from every cursor', async runs => {
+    const { run_id } = await runs.start('everything', {})
+    const live = await eventsOf(runs, run_id)
+    assert.ok(new Set(types(live)).size >= 13)
+    for (let after = 0; after <= live.length; after++) {
+      assert.deepEqual(await eventsOf(runs, run_id, { after }), live.slice(after))
+    }
+  })
+
   promise('DK40 DK41 DK42 DK43 DK47 DK49 OL13 OL17 every kind of event arrives as it was emitted', async runs => {
     const { run_id } = await runs.start('everything', {})
     const events = await eventsOf(runs, run_id)
