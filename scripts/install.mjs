@@ -15,8 +15,16 @@ const installedFile = join(root, 'node_modules', '.package-lock.json')
 const pageDir = join(root, 'web')
 /** What the page is made of; a change there builds it again. */
 const pageSources = [
-  ...['web', 'src/client', 'src/react', 'src/state', 'src/transports/http', 'package-lock.json'],
-  ...['src/error.ts', 'src/event.ts', 'src/iterate.ts', 'src/batch.ts'],
+  'web',
+  'src/client',
+  'src/react',
+  'src/state',
+  'src/transports/http',
+  'src/error.ts',
+  'src/event.ts',
+  'src/iterate.ts',
+  'src/batch.ts',
+  'package-lock.json',
 ]
 /** An older Node makes npm leave out the native parts of the build tools, silently: they are optional, for npm. */
 const npmNodeMin = [20, 19]

@@ -285,6 +285,13 @@ test('DK34 DK35 PX10 a silent run has heartbeats without an id', async () => {
   assert.deepEqual(ids(body), [1])
 })
 
+test('DK24 DK34 a resumed reader hears comments until it has an id again: an event without one would cost it its cursor', async () => {
+  await using served = await serving({ heartbeatMs: 300 })
+  const run = await started(served, {}, '?agent=silent')
+  const { body } = await raw(served, get(`/runs/${run}/events`, 'last-event-id: 1\r\n'), 1_200)
+  assert.match(body, /^retry: \d+\n(: hb\n)+$/)
+})
+
 test('DK51 where the filter leaves heartbeats out they are comments with one newline', async () => {
   await using served = await serving({ heartbeatMs: 300, heartbeatEvents: false })
   const run = await started(served, {}, '?agent=silent')

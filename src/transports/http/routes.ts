@@ -222,6 +222,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       wire: wireOf(request),
       idleMs: timeout === undefined ? idleMs : timeout * 1000,
       resumable: true,
+      resumed: (opts.after ?? 0) > 0,
       extraHeaders,
       follow: (more, deliver) => runsOf(request).follow(target, { ...opts, ...more }, deliver),
     })

@@ -50,6 +50,8 @@ export interface StreamWork {
   readonly idleMs: number
   /** Whether ids may move a reader's cursor over what its filter skips. */
   readonly resumable: boolean
+  /** The reader came with a cursor. */
+  readonly resumed?: boolean
   follow(opts: { signal: AbortSignal; opened: () => void }, deliver: Deliver): Promise<void>
   readonly extraHeaders?: Record<string, string>
   /** Instead of our events. */
@@ -121,8 +123,11 @@ export function createStreams(options: StreamsOptions): Streams {
       stream.idSent = stream.cursor
       pipe.write(`id: ${stream.cursor}\n\n`)
     }
-    stream.commented = !heartbeatEvents
-    pipe.write(heartbeat(work.wire, heartbeatEvents, work.subject, new Date(clock).toISOString()))
+    // An event without an id makes some readers (httpx-sse, as its README has it) forget the cursor that they came with:
+    // until this connection has brought an id, a resumed reader hears comments.
+    const asEvent = heartbeatEvents && (!work.resumed || stream.idSent > 0)
+    stream.commented = !asEvent
+    pipe.write(heartbeat(work.wire, asEvent, work.subject, new Date(clock).toISOString()))
   }
 
   const deliver = (stream: Stream, batch: Batch): void | Promise<void> => {
