@@ -70,3 +70,8 @@ export class RuncastError extends Error {
     return { success: false, error: this.message, code: this.code, details: this.details }
   }
 }
+
+/** A value of a caller in a message: quoted, and cut where it is long. */
+export function shown(text: string): string {
+  return JSON.stringify(text.length > 140 ? `${text.slice(0, 140)}…` : text)
+}

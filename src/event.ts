@@ -167,6 +167,9 @@ export const reservedNames: ReadonlySet<string> = new Set([
 /** A legal custom event name; also what `custom:NAME` of a filter accepts. */
 export const customNamePattern = /^[A-Za-z_][A-Za-z0-9_]*$/
 
+/** A legal run id: safe in a path, a frame and a file name. */
+export const runIdPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/
+
 /** The id of an event: a function of run and sequence, so that a re-export can be recognised. */
 export function eventId(run: string, sequence: number): string {
   return eventIdPrefix(run) + sequence

@@ -25,7 +25,6 @@ const fileLinesMax = { test: 1_000, other: 500 }
 
 const longFiles: Record<string, string> = {
   'src/formats/dashstream-hot-decode.ts': 'one reader for each message, side by side: none is long',
-  'src/runs.ts': 'the verbs of a run share one closure',
 }
 
 /** Where time, randomness and ids come from. Everyone else gets them as arguments. */

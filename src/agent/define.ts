@@ -1,5 +1,6 @@
 // What users write. An agent is a function of its input and a context; how it streams is up to it: an async generator
 // yields, an async function emits through the context, and both may do both. This file must never know a log.
+import { RuncastError, shown } from '../error.ts'
 import { type Body } from '../event.ts'
 import { checkBody, looksLikeEvent } from './check.ts'
 import { type Context, inContext, type Stored } from './context.ts'
@@ -121,4 +122,12 @@ function bodyOf(value: unknown, itemsOnly: boolean): Body {
 function isGenerator<O>(value: unknown): value is Yields<O> {
   if (typeof value !== 'object' || value === null || !('next' in value) || !('return' in value)) return false
   return Symbol.asyncIterator in value || Symbol.iterator in value
+}
+
+/** The agent of that name; without a name the first. Throws `not_found` that says which there are. */
+export function agentOf(agents: readonly Agent[], name: string | undefined): Agent {
+  const agent = name === undefined ? agents[0] : agents.find(one => one.name === name)
+  if (agent) return agent
+  const known = agents.map(one => one.name).join(', ') || 'none'
+  throw new RuncastError('not_found', `there is no agent ${shown(name ?? '')}; there is: ${known}`)
 }

@@ -1,11 +1,11 @@
 // `runcast test`: runs one agent once, in this process and without a server, and ends as the run did. The runs of the
 // real log are not touched.
 import { Console } from 'node:console'
-import type { Agent } from '../agent/define.ts'
 import { jsonSchemaOf } from '../agent/schema.ts'
 import { memory } from '../backends/memory.ts'
 import { realDeps } from '../deps.ts'
-import { agentOf, createRuns } from '../runs.ts'
+import { type Agent, agentOf } from '../agent/define.ts'
+import { createRuns } from '../runs.ts'
 import { optionsOf } from '../server.ts'
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts'
 import { exampleOf, readInput } from './input.ts'

@@ -3,7 +3,7 @@
 // fold: it must never look at a clock, roll dice, or remember anything that the view does not say.
 import type { Batch } from '../batch.ts'
 import { RuncastError } from '../error.ts'
-import type { Event } from '../event.ts'
+import { type Event, runIdPattern } from '../event.ts'
 import type { View } from '../state/fold.ts'
 
 /** Whose events these are. Formats put as much of it into their messages as they have places for. */
@@ -89,9 +89,6 @@ export interface Format {
   /** Absent where messages cannot be read back. */
   decoder?(): Decoder
 }
-
-/** What a run's id may be. A decoder refuses others: ids are written into frames as they are. */
-export const runIdPattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/
 
 /** The conversation of a run: its thread, or the run itself. */
 export function threadOf({ run, thread }: Identity): string {

@@ -34,7 +34,16 @@ export const rooms: readonly Room[] = [
   { room: 'src/react/', sees: [...leaves, 'src/batch.ts', 'src/iterate.ts', 'src/state/', 'src/client/'] },
   {
     room: 'src/transports/',
-    sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/direct.ts', 'src/agent/schema.ts', 'src/client/'],
+    sees: [
+      ...log,
+      ...pure,
+      'src/follow.ts',
+      'src/runs.ts',
+      'src/direct.ts',
+      'src/agent/schema.ts',
+      'src/agent/define.ts',
+      'src/client/',
+    ],
   },
   {
     room: 'src/faces/',
@@ -47,6 +56,7 @@ export const rooms: readonly Room[] = [
       'src/runs.ts',
       'src/direct.ts',
       'src/agent/schema.ts',
+      'src/agent/define.ts',
       'src/transports/',
       'src/conversations/message.ts',
     ],
@@ -87,7 +97,7 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
   {
     folders: ['src/state/', 'src/agent/'],
     files:
-      'run-info follow view-at persist retention mask-json redact output-limit replay exit feeds owner deps recovery runs',
+      'run-info follow view-at persist retention mask-json redact output-limit replay exit feeds owner deps recovery starts runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
   { folders: ['src/'], files: 'load-agents web server http index' },

@@ -1,9 +1,9 @@
 // What the server says of itself: health, readiness, metrics, schemas, documentation.
 import type { FastifyInstance } from 'fastify'
+import { agentOf } from '../../agent/define.ts'
 import { jsonSchemaOf } from '../../agent/schema.ts'
 import { RuncastError } from '../../error.ts'
 import { eventTypes } from '../../event.ts'
-import { agentOf } from '../../runs.ts'
 import type { AppOptions } from './parts.ts'
 import { docsPage } from './docs.ts'
 import { createMetrics } from './metrics.ts'

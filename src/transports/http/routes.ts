@@ -2,10 +2,11 @@
 // answers; streams are handed on. None of them knows a log.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
+import { agentOf } from '../../agent/define.ts'
 import { type DirectLimits, direct, invoke } from '../../direct.ts'
 import { type Code, codes } from '../../error.ts'
 import { isEnded } from '../../log.ts'
-import { agentOf, type FollowRunOptions, type Target } from '../../runs.ts'
+import type { FollowRunOptions, Target } from '../../runs.ts'
 import type { RouteParts } from './parts.ts'
 import type { Subject } from './frames.ts'
 import { invokeSchema, startSchema } from './openapi.ts'
