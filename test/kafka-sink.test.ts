@@ -203,7 +203,7 @@ test('DF20 H111 while the broker is down agents run on, the lag is told, and the
   await agree(all.log, await recordsOf(broker, own.topic))
 })
 
-test('DF20 H42 H43 neither lost nor doubled, whoever is killed at any moment: server and sink, sink, broker', async t => {
+test('DF20 H42 H43 neither lost nor doubled, whoever is killed at any moment: the server with its sink, the broker', async t => {
   if (!needs(t, 'kafka', kafka.missing())) return
   const dir = temporaryDir('kafka-sink')
   t.after(() => rmSync(dir, { recursive: true, force: true }))

@@ -41,8 +41,9 @@ export function clientOptions({ brokers, tls, ca, sasl }: KafkaPlace, clientId: 
     retries: retriesMax,
     retryDelay: (_client: object, _operation: string, attempt: number, _retries: number, error: Error) => {
       // Right after a commit the broker answers so for some milliseconds; the client's own second would be all the time.
-      if (answered(error, 'CONCURRENT_TRANSACTIONS')) return busyMs * 2 ** (attempt - 1)
-      return isDenied(error) ? 0 : retryMs
+      if (answered(error, 'CONCURRENT_TRANSACTIONS')) return busyMs
+      // Whoever is refused or finds nobody is told soon: its user knows better when to try again.
+      return isDenied(error) || attempt > patientAttempts ? 0 : retryMs
     },
     ...(tls || ca !== undefined ? { tls: ca === undefined ? {} : { ca } } : {}),
     ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
@@ -51,11 +52,13 @@ export function clientOptions({ brokers, tls, ca, sasl }: KafkaPlace, clientId: 
 
 /** A broker that runs answers within milliseconds; one that is starting refuses at once. */
 const connectMsMax = 3_000
-/** The client retries within its retries: six of six end after seconds, not minutes. */
-const retriesMax = 6
-const retryMs = 50
-/** A transaction of 500 records takes 54 ms when what the broker is not ready for is asked again after 10 ms. */
+/** How often the client asks again while the broker ends the transaction before: 200 ms in all. */
+const retriesMax = 20
+/** A transaction of 500 records takes 54 ms when it is asked again after 10 ms. */
 const busyMs = 10
+/** Of other failures: a leader that moves is found again within them. The client's retries stand within its retries. */
+const patientAttempts = 5
+const retryMs = 50
 
 /** Whether Kafka's answer, or one within it, is this one. */
 export function answered(thrown: unknown, ...ids: readonly string[]): boolean {

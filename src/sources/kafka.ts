@@ -4,9 +4,10 @@
 import type { Consumer } from '@platformatic/kafka'
 import { memory } from '../backends/memory.ts'
 import { RuncastError } from '../error.ts'
+import type { Event } from '../event.ts'
 import { chatDecoder, chatTopics } from '../formats/chat.ts'
 import { dashstreamDecoder } from '../formats/dashstream.ts'
-import type { Decoder, Problem } from '../formats/format.ts'
+import type { Decoder, Problem, RunBatch } from '../formats/format.ts'
 import { clientOptions, type Kafka, kafkaError, type KafkaPlace, loadKafka } from '../kafka/client.ts'
 import { createFetcher, type FetchedRecord, type Fetcher, type Position } from '../kafka/fetch.ts'
 import type { Log } from '../log.ts'
@@ -69,6 +70,8 @@ const ageMsDefault = Number.MAX_SAFE_INTEGER
 const waitMs = 200
 /** Rounds that a message out of order is waited for, with news or without; then its hole is a gap. */
 const heldRoundsMax = { idle: 5, busy: 50 }
+/** Records decoded before they are written: some milliseconds of work. */
+const takenMax = 2_000
 const retryMsMin = 100
 const retryMsMax = 5_000
 /** A member that died is found out after this; its partitions are read by others from then on. */
@@ -172,16 +175,22 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     }
   }
 
+  /** Decodes what is ready, and writes it: the events of a run at once. Only then it is done. */
   const takeReady = async (letters: DeadLetters | undefined) => {
-    let taken = 0
-    try {
-      for (const record of ready) {
-        await take(record, letters)
-        merge.done(record)
-        taken++
+    while (ready.length > 0) {
+      const some = ready.slice(0, takenMax)
+      const batches = createBatches()
+      let taken = 0
+      try {
+        for (const record of some) {
+          await take(record, batches, letters)
+          taken++
+        }
+      } finally {
+        await write(batches.all())
+        for (const record of some.slice(0, taken)) merge.done(record)
+        ready = ready.slice(taken)
       }
-    } finally {
-      ready = ready.slice(taken)
     }
   }
 
@@ -224,14 +233,16 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     place.offset = to
   }
 
-  const take = async (record: FetchedRecord, letters: DeadLetters | undefined) => {
+  const take = async (record: FetchedRecord, batches: Batches, letters: DeadLetters | undefined) => {
     counts.records++
     if (record.value === null) {
       counts.tombstones++
       return
     }
     try {
-      await deliver(decoder.push(record.value))
+      const decoded = decoder.push(record.value)
+      for (const problem of decoded.problems) report(problem)
+      for (const batch of decoded.batches) batches.add(batch)
     } catch (thrown) {
       const error = RuncastError.from(thrown)
       if (error.details['reason'] === undefined) throw error
@@ -246,9 +257,8 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     }
   }
 
-  const deliver = async (decoded: ReturnType<Decoder['push']>) => {
-    for (const problem of decoded.problems) report(problem)
-    for (const batch of decoded.batches) {
+  const write = async (batches: Iterable<RunBatch>) => {
+    for (const batch of batches) {
       const refusal = await writer.write(batch)
       if (refusal !== undefined) report({ kind: refusal, run_id: batch.run_id, tenant: batch.tenant })
     }
@@ -258,7 +268,9 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
   const settle = async (idle: boolean) => {
     heldRounds = decoder.waiting === 0 ? 0 : heldRounds + 1
     if (heldRounds <= (idle ? heldRoundsMax.idle : heldRoundsMax.busy)) return
-    await deliver(decoder.flush())
+    const decoded = decoder.flush()
+    for (const problem of decoded.problems) report(problem)
+    await write(decoded.batches)
     heldRounds = 0
   }
 
@@ -312,6 +324,33 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
       retention.stop()
       await log[Symbol.asyncDispose]()
     },
+  }
+}
+
+interface Batches {
+  add(batch: RunBatch): void
+  /** In the order of their first events. */
+  all(): RunBatch[]
+}
+
+/** Batches of one run that follow on are one: each costs an append. */
+function createBatches(): Batches {
+  const out: { batch: RunBatch; events: Event[] }[] = []
+  const latest = new Map<string, (typeof out)[number]>()
+  return {
+    add(batch) {
+      const key = JSON.stringify([batch.tenant, batch.run_id])
+      const before = latest.get(key)
+      if (before !== undefined && batch.gap === undefined && before.batch.last === batch.after) {
+        before.events.push(...batch.events)
+        before.batch = { ...before.batch, last: batch.last, state: batch.state }
+        return
+      }
+      const one = { batch, events: [...batch.events] }
+      out.push(one)
+      latest.set(key, one)
+    },
+    all: () => out.map(({ batch, events }) => ({ ...batch, events })),
   }
 }
 

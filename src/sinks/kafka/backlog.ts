@@ -22,13 +22,15 @@ export interface Outgoing {
 
 export interface Load {
   readonly messages: Outgoing[]
-  /** Cursors that moved. */
-  readonly runs: ReadonlySet<RunCursor>
-  readonly feeds: ReadonlySet<FeedCursor>
+  /** Cursors that moved, as they stand behind this load. */
+  readonly runs: readonly RunCursor[]
+  readonly feeds: readonly FeedCursor[]
   /** Events that it takes out of the backlog. */
   readonly events: number
   /** Events that cannot be sent, by reason. */
-  readonly lost: Map<string, number>
+  readonly lost: ReadonlyMap<string, number>
+  /** There is more than it could take. */
+  readonly full: boolean
 }
 
 export interface Backlog extends Disposable {
@@ -250,25 +252,20 @@ export function createBacklog(options: {
   return {
     attend,
     async next() {
-      const load: Draft = {
-        messages: [],
-        runs: new Set(movedRuns),
-        feeds: new Set(),
-        lost: new Map(),
-        bytes: 0,
-        events: 0,
-      }
+      const load: Draft = { messages: [], runs: new Set(movedRuns), lost: new Map(), bytes: 0, events: 0 }
       for (const feed of cursors.feeds.values()) if (bells.has(feed.tenant)) await followFeed(feed, load)
       const again = served.size > 0
-      if (!(await round(load)) && again && load.events === 0) await round(load)
-      // The runs' own moves count as well; the feed's is written with them, or with the next load.
+      let full = await round(load)
+      if (!full && again && load.events === 0) full = await round(load)
+      // What the feed's follower found out counts as well; its cursor is written with it, or with the next load.
       for (const cursor of movedRuns) load.runs.add(cursor)
       movedRuns.clear()
-      if (load.messages.length > 0 || load.runs.size > 0) {
-        for (const feed of movedFeeds) load.feeds.add(feed)
-        movedFeeds.clear()
-      }
-      return load
+      const { messages, lost, events } = load
+      const runs = [...load.runs].map(cursor => ({ ...cursor }))
+      if (messages.length === 0 && runs.length === 0) return { messages, runs, feeds: [], lost, events, full }
+      const feeds = [...movedFeeds].map(feed => ({ ...feed }))
+      movedFeeds.clear()
+      return { messages, runs, feeds, lost, events, full }
     },
     [Symbol.dispose]() {
       for (const bell of bells.values()) bell[Symbol.dispose]()
@@ -277,9 +274,10 @@ export function createBacklog(options: {
   }
 }
 
-interface Draft extends Load {
+interface Draft {
+  readonly messages: Outgoing[]
   readonly runs: Set<RunCursor>
-  readonly feeds: Set<FeedCursor>
+  readonly lost: Map<string, number>
   bytes: number
   events: number
 }

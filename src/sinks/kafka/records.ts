@@ -37,11 +37,13 @@ export function recordOf(
 }
 
 /** In order, in requests of bounded size. */
-export function* chunked(records: readonly KafkaRecord[]): Generator<KafkaRecord[]> {
-  let chunk: KafkaRecord[] = []
+export function* chunked<R extends { readonly key: Buffer; readonly value: Buffer | undefined }>(
+  records: readonly R[],
+): Generator<R[]> {
+  let chunk: R[] = []
   let bytes = 0
   for (const record of records) {
-    const size = record.value.length + record.key.length
+    const size = (record.value?.length ?? 0) + record.key.length
     if (chunk.length > 0 && bytes + size > requestBytesMax) {
       yield chunk
       chunk = []

@@ -113,7 +113,9 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   let wake = () => {}
   let cursors: Cursors | undefined
   let backlog: Backlog | undefined
-  /** Sent, and not committed. */
+  /** Out of the backlog, and not committed: the one that is sent, and the next one. */
+  let taken: Load[] = []
+  /** Of them, the one that counts as pending. */
   let flying: Load | undefined
 
   const ring = () => {
@@ -147,8 +149,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       const read = () => readCursors(admin, fetcher, { topic: cursorsTopic, sink })
       if (wasFenced && (await read()).owner !== me) throw fencedError(sink)
       wasFenced = false
-      backlog = await takeOver(producer, read)
-      await deliver(kafka, producer, backlog)
+      await deliver(kafka, producer, await takeOver(producer, read))
     } finally {
       backlog?.[Symbol.dispose]()
       backlog = undefined
@@ -167,6 +168,8 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     settle(found)
     cursors = found
     const next = createBacklog({ log, format, cursors: found, traceOf, ring })
+    // Before anyone is told: who attends from now on must find it.
+    backlog = next
     for (const tenant of tenants) next.attend(tenant)
     state = 'sending'
     failures = 0
@@ -176,10 +179,11 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
 
   const deliver = async (kafka: Kafka, producer: Producer, from: Backlog) => {
     const planned = new Set(tenants)
+    let next: Promise<Load> | undefined
     while (!stopping.signal.aborted) {
-      rung = false
-      const load = await from.next()
-      if (load.messages.length === 0 && load.runs.size === 0) {
+      const load = await (next ?? take(from))
+      next = undefined
+      if (load.messages.length === 0 && load.runs.length === 0) {
         if (closing) return
         if (!rung) await new Promise<void>(resolve => (wake = resolve))
         if (!closing) await deps.sleep(lingerMs, stopping.signal).catch(() => {})
@@ -190,8 +194,19 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
         await ensureTopics(kafka, clientOptions(options, sink), routing.plans(tenant))
         planned.add(tenant)
       }
-      await send(producer, load)
+      const sending = send(producer, load)
+      // Who has much to catch up with makes the next load while this one is on its way; else news gather meanwhile.
+      if (load.full) next = take(from)
+      await Promise.all([sending, next])
     }
+  }
+
+  const take = async (from: Backlog): Promise<Load> => {
+    rung = false
+    const load = await from.next()
+    // A session that has ended meanwhile leaves its load to the next one, which makes it again.
+    if (backlog === from && (load.messages.length > 0 || load.runs.length > 0)) taken.push(load)
+    return load
   }
 
   const send = async (producer: Producer, load: Load) => {
@@ -203,14 +218,14 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     }
     const transaction = await producer.beginTransaction(anyProducer)
     const records = load.messages.map(one => recordOf(one, routing.topicOf(one.tenant, one.message), options.format))
-    for (const messages of chunked(records.filter(record => record !== undefined))) {
+    const moved = [
+      ...load.runs.map(cursor => runRecord(sink, cursor)),
+      ...load.feeds.map(cursor => feedRecord(sink, cursor)),
+    ].map(cursorMessage)
+    // The cursors go with the last records: a request less for each transaction.
+    for (const messages of chunked([...records.filter(record => record !== undefined), ...moved])) {
       await transaction.send({ messages, acks: allReplicas })
     }
-    const moved = [
-      ...[...load.runs].map(cursor => runRecord(sink, cursor)),
-      ...[...load.feeds].map(cursor => feedRecord(sink, cursor)),
-    ]
-    await transaction.send({ messages: moved.map(cursorMessage), acks: allReplicas })
     await transaction.commit()
     transactions++
     landed(load, true)
@@ -219,6 +234,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   /** The load is decided: it counts as sent, or it will be made again. */
   const landed = (load: Load, committed: boolean) => {
     flying = undefined
+    taken = taken.filter(one => one !== load)
     for (const one of load.messages) {
       const counts = kindOf(one.message.kind)
       counts.pending--
@@ -233,12 +249,14 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
 
   /** A commit whose answer was lost: the cursors say whether it happened. */
   const settle = (found: Cursors) => {
-    if (flying === undefined) return
-    const committed = [...flying.runs].every(({ run, after, done, left }) => {
-      const there = found.runs.get(run)
-      return there === undefined ? done && left : there.after === after && there.done === done && there.left === left
-    })
-    landed(flying, committed)
+    if (flying !== undefined) {
+      const committed = flying.runs.every(({ run, after, done, left }) => {
+        const there = found.runs.get(run)
+        return there === undefined ? done && left : there.after === after && there.done === done && there.left === left
+      })
+      landed(flying, committed)
+    }
+    taken = []
   }
 
   const run = async () => {
@@ -301,8 +319,8 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     },
     async lag() {
       if (cursors === undefined) return undefined
-      let events = flying?.events ?? 0
-      const runs = new Set([...(events > 0 ? (flying?.runs ?? []) : [])].map(cursor => cursor.run))
+      let events = taken.reduce((sum, load) => sum + load.events, 0)
+      const runs = new Set(events > 0 ? taken.flatMap(load => load.runs.map(cursor => cursor.run)) : [])
       const left = new Map<string, number>()
       for (const cursor of cursors.runs.values()) if (!cursor.done) left.set(cursor.run, cursor.after)
       for (const tenant of tenants) for (const one of (await unseen(tenant)).keys()) left.set(one, left.get(one) ?? 0)
@@ -318,7 +336,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       if (cursors === undefined) return true
       const cursor = cursors.runs.get(run_id)
       if (cursor !== undefined && !cursor.done) return true
-      for (const one of flying?.runs ?? []) if (one.run === run_id) return true
+      if (taken.some(load => load.runs.some(({ run: one }) => one === run_id))) return true
       return cursor === undefined && (await unseen(tenant)).has(run_id)
     },
     async [Symbol.asyncDispose]() {
