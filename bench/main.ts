@@ -14,6 +14,7 @@ const benches: Record<string, () => Promise<{ run(): Promise<Row[]> }>> = {
   memory: () => import('./memory.ts'),
   state: () => import('./state.ts'),
   codec: () => import('./codec.ts'),
+  kafka: () => import('./kafka.ts'),
 }
 
 const { values, positionals } = parseArgs({ options: { json: { type: 'string' } }, allowPositionals: true })
