@@ -279,8 +279,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
         wasFenced ||= isOwner && answered(thrown, 'PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH')
         state = 'retrying'
         opened.resolve()
-        onError(error)
-        if (closing) break
+        onError(error) // also while closing: what is left has until `drainMs`
       }
       const wait = Math.min(retryMsMax, retryMsMin * 2 ** failures++) * (0.5 + deps.random())
       await deps.sleep(wait, stopping.signal).catch(() => {})
