@@ -38,15 +38,20 @@ export async function createApp(options: AppOptions): Promise<App> {
     routerOptions: { maxParamLength: 256 },
     frameworkErrors: (error, request, reply) => void sendError(request as never, reply as never, error),
   })
-  const streams = createStreams({
+  const streams = streamsOf(options)
+  await registerApi(fastify, options, streams)
+  return { fastify, streams }
+}
+
+/** The open streams of a server, with what its options leave out. */
+export function streamsOf(options: AppOptions): Streams {
+  return createStreams({
     deps: options.deps,
     heartbeatMs: options.heartbeatMs ?? 15_000,
     heartbeatEvents: options.heartbeatEvents ?? true,
     retryMs: options.retryMs ?? 1_000,
     connectionsMax: options.connectionsMax ?? 10_000,
   })
-  await registerApi(fastify, options, streams)
-  return { fastify, streams }
 }
 
 /** The routes of the API in a Fastify scope, with their own parsers, validation and errors. */

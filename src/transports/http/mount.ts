@@ -4,10 +4,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 import type { FastifyPluginAsync } from 'fastify'
-import { type App, registerApi } from './app.ts'
+import { type App, registerApi, streamsOf } from './app.ts'
 import type { AppOptions } from './parts.ts'
 import { mounted } from './request.ts'
-import { createStreams } from './streams.ts'
 
 /** A handler for `node:http` and, mounted before any body parser, for Express. */
 export function nodeHandler({ fastify }: App): (request: IncomingMessage, response: ServerResponse) => void {
@@ -18,13 +17,7 @@ export function nodeHandler({ fastify }: App): (request: IncomingMessage, respon
 /** A Fastify plugin: `fastify.register(fastifyPlugin(options), { prefix: '/agents' })`. */
 export function fastifyPlugin(options: AppOptions): FastifyPluginAsync {
   return async scope => {
-    const streams = createStreams({
-      deps: options.deps,
-      heartbeatMs: options.heartbeatMs ?? 15_000,
-      heartbeatEvents: options.heartbeatEvents ?? true,
-      retryMs: options.retryMs ?? 1_000,
-      connectionsMax: options.connectionsMax ?? 10_000,
-    })
+    const streams = streamsOf(options)
     scope.addHook('onClose', async () => streams.stop())
     scope.addHook('preClose', async () => streams.drain())
     await registerApi(scope, options, streams)
