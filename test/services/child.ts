@@ -1,6 +1,7 @@
 // A real server as a child process: started, awaited, killed, restarted, paused. Every test service stands on this.
 // It must never outlive the process that started it, and never keep that process from ending by itself.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { once } from 'node:events'
 import { accessSync, closeSync, constants, mkdtempSync, openSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
@@ -16,6 +17,10 @@ const stopMsMax = 5_000
 const pollMs = 25
 /** So much of the log stands in the message of a failed start: the last error is always within it. */
 const logTailBytes = 4_096
+/** Linux takes local ends from 32,768 on (ip_local_port_range); below 10,000 live the servers people know by number. */
+const portMin = 10_000
+const portMax = 32_768
+const handedOut = new Set<number>()
 
 export interface ServiceProcess extends AsyncDisposable {
   readonly dir: string
@@ -104,15 +109,26 @@ export async function startService(options: ServiceCommand): Promise<ServiceProc
   }
 }
 
-/** A port nobody listens on now. Another process may take it before we do: ports are 28,000 and tests few. */
+/**
+ * A port nobody listens on now, never the same twice from one process. It lies below the range from which systems take
+ * the local ends of outgoing connections: one of those would hold the port between this look and the server's start.
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  if (address === null || typeof address === 'string') throw new Error('the system gave no free port on 127.0.0.1')
-  return address.port
+  for (;;) {
+    const port = randomInt(portMin, portMax)
+    if (handedOut.has(port)) continue
+    const server = createServer().listen(port, '127.0.0.1')
+    // `once` throws what an 'error' event brings.
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    )
+    if (!isFree) continue
+    handedOut.add(port)
+    server.close()
+    await once(server, 'close')
+    return port
+  }
 }
 
 export function temporaryDir(name: string): string {
