@@ -12,6 +12,7 @@ import { RuncastError } from './error.ts'
 import { aguiRoutes } from './faces/agui.ts'
 import { aisdkRoutes } from './faces/aisdk.ts'
 import type { Log } from './log.ts'
+import { version } from './package.ts'
 import { compilePatterns } from './redact.ts'
 import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.ts'
 import { type App, createApp } from './transports/http/app.ts'
@@ -48,15 +49,6 @@ export interface Served extends AsyncDisposable {
   readonly app: App
   /** Finishes what runs, tells readers to come back, closes. */
   stop(graceMs?: number): Promise<void>
-}
-
-export const version = (
-  JSON.parse(readFileSync(new URL(packageJson(), import.meta.url), 'utf8')) as { version: string }
-).version
-
-/** From src/ or dist/src/. */
-function packageJson(): string {
-  return import.meta.url.includes('/dist/') ? '../../package.json' : '../package.json'
 }
 
 /** What stands behind a server's routes. */
@@ -224,11 +216,20 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
 async function sinkOf({ kafka }: Config, log: Log): Promise<AsyncDisposable | undefined> {
   if (kafka === undefined) return undefined
   const { kafkaSink } = await import('./sinks/kafka/sink.ts')
-  const ca = kafka.ca === undefined ? undefined : readFileSync(kafka.ca, 'utf8')
+  const ca = kafka.ca === undefined ? undefined : certificate(kafka.ca)
   const onError = ({ message }: RuncastError) => console.warn(`WARNING: the export to Kafka waits: ${message}`)
   const sink = kafkaSink({ ...kafka, ca, log, tenants: [tenantDefault], deps: realDeps, onError })
   await sink.opened
   return sink
+}
+
+function certificate(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const message = `runcast.kafka.ca: ${path} cannot be read (${(cause as Error).message}); give a file with the PEM certificate of the brokers' authority`
+    throw new RuncastError('invalid_request', message, { cause })
+  }
 }
 
 /** Whose runs a server without tenants has. */

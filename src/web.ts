@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { packageFile } from './package.ts'
 
 export interface WebOptions {
   /** The folder that holds the built page. Default: web/dist of this package. */
@@ -42,7 +43,7 @@ const hashedFor = 'public, max-age=31536000, immutable'
 /** Names that Vite gives; anything else, a path above all, is not looked for. */
 const assetName = /^[A-Za-z0-9_][A-Za-z0-9_.-]*$/
 
-export function webRoutes({ dir = builtPage() }: WebOptions = {}): FastifyPluginAsync {
+export function webRoutes({ dir = fileURLToPath(packageFile('web/dist')) }: WebOptions = {}): FastifyPluginAsync {
   return async fastify => {
     const packed = new Map<string, Promise<Buffer>>()
     const route = { config: { public: true }, schema: { hide: true } as object }
@@ -95,12 +96,6 @@ async function send(request: FastifyRequest, reply: FastifyReply, body: Buffer, 
   const packs = pack !== undefined && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
   if (!packs) return reply.send(body)
   return reply.header('content-encoding', 'gzip').send(await pack())
-}
-
-/** From src/ or dist/src/. */
-function builtPage(): string {
-  const root = import.meta.url.includes('/dist/') ? '../../' : '../'
-  return fileURLToPath(new URL(`${root}web/dist`, import.meta.url))
 }
 
 const notBuilt = `<!doctype html>

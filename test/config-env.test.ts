@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { checkConfig, loadConfig, parseConfig } from '../src/config/load.ts'
@@ -137,6 +137,21 @@ test('a required secret may come from .env; the default of an optional one is gi
   assert.deepEqual(config.env, { NEED: 'yes', REGION: 'eu' })
   await writeFile(join(path, '.env'), 'NEED=\n')
   await assert.rejects(loadConfig({ path, env: {} }), /the required secret "NEED" is not set/)
+})
+
+test('a path in a file is relative to that file, from wherever it is loaded; an absolute one stays', async context => {
+  const sections = 'runcast:\n  sqlite: {path: data/runs.db}\n  kafka: {brokers: ["b:1"], ca: ca.pem}\n'
+  const sqlite = 'streaming: {backend: sqlite}\n'
+  const path = await folder(context, { 'Dockfile.yaml': `${head}${sqlite}${sections}` })
+  const named = [path, join(path, 'Dockfile.yaml'), relative('.', path)]
+  for (const name of named) {
+    const config = await loadConfig({ path: name, env: {} })
+    assert.equal(config.sqlite.path, join(path, 'data', 'runs.db'), name)
+    assert.equal(config.kafka?.ca, join(path, 'ca.pem'), name)
+  }
+  const elsewhere = join(tmpdir(), 'elsewhere.db')
+  await writeFile(join(path, 'Dockfile.yaml'), `${head}${sqlite}runcast: {sqlite: {path: ${elsewhere}}}\n`)
+  assert.equal((await loadConfig({ path, env: {} })).sqlite.path, elsewhere)
 })
 
 test('a folder is searched for its one configuration file', async context => {

@@ -128,6 +128,24 @@ test('a strict consumer finds every entry with its types, and each works from th
   assert.equal(page, existsSync(join(root, 'web', 'dist', 'index.html')) ? 200 : 503)
 })
 
+test('sources work wherever they lie, also below a folder called dist', async () => {
+  const clone = join(home, 'dist', 'clone')
+  for (const path of ['package.json', 'bin', 'src']) cpSync(join(root, path), join(clone, path), { recursive: true })
+  mkdirSync(join(clone, 'web', 'dist'), { recursive: true })
+  writeFileSync(join(clone, 'web', 'dist', 'index.html'), 'the page of this clone')
+  symlinkSync(join(root, 'node_modules'), join(clone, 'node_modules'), 'junction')
+  const said = await run(process.execPath, [join(clone, 'bin', 'runcast.js'), '--version'])
+  assert.equal(said.stdout.trim(), version())
+  const serves = `
+    import { defineAgent } from './src/index.ts'
+    import { serve } from './src/http.ts'
+    const server = await serve({ agents: [defineAgent({ name: 'a' }, async () => 1)], port: 0, web: true })
+    process.stdout.write(await (await fetch(server.url)).text())
+    await server.stop(0)`
+  const { stdout } = await run(process.execPath, ['--input-type=module', '--eval', serves], { cwd: clone })
+  assert.equal(stdout, 'the page of this clone')
+})
+
 test('every entry of the package is a file of it, with its types', () => {
   const entries = Object.values(pack.exports).flatMap(entry =>
     typeof entry === 'string' ? [entry] : Object.values(entry),

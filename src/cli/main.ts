@@ -1,7 +1,7 @@
 // The command: what there is, what it takes, how it ends. Each command's work is in its own file and is loaded only when it
 // is called, so that help comes at once. Nothing here may import the server.
-import { readFileSync } from 'node:fs'
 import { Argument, Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { version } from '../package.ts'
 import { exitCodes } from './exit-codes.ts'
 
 let code: number = exitCodes.ok
@@ -15,7 +15,7 @@ function act<Words extends unknown[]>(load: () => Promise<(...words: Words) => P
 
 const program = new Command('runcast')
   .description('The run log for AI agents: serve agents, and read their runs live, late and again.')
-  .version(versionOf(), '-v, --version')
+  .version(version, '-v, --version')
   .showHelpAfterError('(--help shows what there is)')
   .addHelpText(
     'after',
@@ -274,12 +274,6 @@ function duration(text: string): number {
   const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? []
   if (number === undefined) throw new InvalidArgumentError('Give a duration such as 30s or 5m.')
   return Math.round(Number(number) * ({ ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit] ?? 1000))
-}
-
-function versionOf(): string {
-  const folder = import.meta.url.includes('/dist/') ? '../../../' : '../../'
-  return (JSON.parse(readFileSync(new URL(`${folder}package.json`, import.meta.url), 'utf8')) as { version: string })
-    .version
 }
 
 /** Wrong usage is 2; a value that is refused is 1, as a file that is refused. */

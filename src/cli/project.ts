@@ -37,8 +37,7 @@ export async function loadSettings({ dockfile, files = [] }: ProjectOptions): Pr
   const refused = unsupported(config)
   if (refused.length > 0) throw invalidConfig(refused)
   Object.assign(process.env, config.env)
-  // As the agents' modules: relative to the file, wherever the command was called.
-  return { ...config, sqlite: { ...config.sqlite, path: resolve(dirname(config.file), config.sqlite.path) } }
+  return config
 }
 
 export async function loadAllAgents(config: Config, files: readonly string[]): Promise<Agent[]> {

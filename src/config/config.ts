@@ -80,7 +80,7 @@ export interface Config {
     readonly blockPromptInjection: boolean
   }
   readonly secrets: readonly { readonly name: string; readonly description?: string; readonly required: boolean }[]
-  /** Always filled: its path is where a sqlite backend would stand. */
+  /** Always filled: its path is where a sqlite backend would stand. `loadConfig` makes paths absolute. */
   readonly sqlite: { readonly path: string; readonly durability: 'process' | 'power' }
   readonly retention: {
     readonly ageMs: number

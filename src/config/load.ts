@@ -3,7 +3,7 @@
 // It must never start with half a configuration: any problem is an error that names line, value and fix.
 
 import { readFile as readFileOfNode } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import type { z } from 'zod'
 import { RuncastError } from '../error.ts'
@@ -81,7 +81,18 @@ export async function loadConfig(options: {
   const format = file.endsWith('.toml') ? 'toml' : 'yaml'
   const config = parseConfig(text, { file, format, env: { ...dotEnv, ...defined(options.env) } })
   const added = Object.entries(dotEnv).filter(([name]) => options.env[name] === undefined)
-  return { ...config, env: { ...config.env, ...Object.fromEntries(added) } }
+  return { ...fromHere(config), env: { ...config.env, ...Object.fromEntries(added) } }
+}
+
+/** Paths are relative to the file that names them, as the agents' modules are, from wherever it is loaded. */
+function fromHere(config: Config): Config {
+  const { sqlite, kafka } = config
+  const absolute = (path: string) => resolve(dirname(config.file), path)
+  return {
+    ...config,
+    sqlite: { ...sqlite, path: absolute(sqlite.path) },
+    ...(kafka && { kafka: { ...kafka, ...(kafka.ca !== undefined && { ca: absolute(kafka.ca) }) } }),
+  }
 }
 
 type Make = (origin: Origin) => Config

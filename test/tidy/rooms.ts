@@ -100,5 +100,5 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
       'run-info follow view-at persist retention mask-json redact output-limit replay exit feeds owner deps recovery starts runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
-  { folders: ['src/'], files: 'load-agents web server http index' },
+  { folders: ['src/'], files: 'load-agents package web server http index' },
 ]
