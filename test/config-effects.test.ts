@@ -393,6 +393,23 @@ test('H109 keys of parts that come later are refused by run, each with its reaso
   }
 })
 
+test('H109 run refuses of the later parts only what the file says, by the line that says it', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'runcast-later-'))
+  const refused = async (text: string, env: Record<string, string> = {}) => {
+    writeFileSync(join(dir, 'Dockfile.yaml'), `version: "1.0"\nagent: {name: a, handler: "a:b"}\n${text}`)
+    const config = await loadConfig({ path: dir, env })
+    return unsupported(config).map(({ line, path }) => `${line} ${path}`)
+  }
+  assert.deepEqual(await refused(''), [])
+  assert.deepEqual(await refused('streaming: {}\nauth: {roles: [], rate_limits: {}}\nruncast: {}\n'), [])
+  assert.deepEqual(await refused('policies: {safety: {block_prompt_injection: false}}\n'), [])
+  assert.deepEqual(await refused('streaming:\n  backend: redis\n'), ['4 streaming.backend'])
+  const section = 'streaming:\n  backend: ${B}\n  redis: {url: "redis://h:6379"}\n'
+  assert.deepEqual(await refused(section, { B: 'redis' }), ['4 streaming.backend', '5 streaming.redis'])
+  assert.deepEqual(await refused(section, { B: 'sqlite' }), ['5 streaming.redis'])
+  rmSync(dir, { recursive: true, force: true })
+})
+
 effect('conversations', 'a thread has messages, kept beside the runs (ON9)', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'runcast-effects-chat-'))
   const keys = { 'streaming.backend': 'sqlite', 'runcast.sqlite.path': join(dir, 'runs.db') }

@@ -21,7 +21,8 @@ export const notYet: readonly Row[] = [
   },
   {
     path: 'streaming.redis',
-    asked: ({ streaming }) => streaming.redis !== undefined,
+    // As it is written: the backend alone brings the section's defaults.
+    asked: ({ lines }) => lines.has('streaming.redis'),
     reason: 'the redis backend is not in this version',
     fix: 'delete the section',
   },
