@@ -290,7 +290,7 @@ function placeOf(cursor: string): { created_at: number; run_id: string } {
   const dot = cursor.indexOf('.')
   const created_at = Number(cursor.slice(0, dot))
   const run_id = cursor.slice(dot + 1)
-  if (dot < 1 || !Number.isSafeInteger(created_at) || !runIdPattern.test(run_id)) {
+  if (!/^\d+\./.test(cursor) || !Number.isSafeInteger(created_at) || !runIdPattern.test(run_id)) {
     throw new RuncastError(
       'invalid_request',
       `cursor ${shown(cursor)} is not one of ours; use the "next" of the page before`,

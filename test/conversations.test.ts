@@ -6,21 +6,21 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { sizeDelimitedDecodeStream } from '@bufbuild/protobuf/wire'
-import Fastify from 'fastify'
 import fc from 'fast-check'
 import pg from 'pg'
+import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
 import { type Conversations, createConversations } from '../src/conversations/conversations.ts'
 import { chatMessageOf } from '../src/conversations/export-protobuf.ts'
 import { assistantMessage, type Message, userText } from '../src/conversations/message.ts'
-import { conversationRoutes } from '../src/conversations/routes.ts'
 import { RuncastError } from '../src/error.ts'
 import type { Body, Severity } from '../src/event.ts'
 import { decodeChatMessage, encodeChatMessage } from '../src/formats/chat-codec.ts'
 import { MessageSchema } from '../src/gen/chat/v1/chat_pb.ts'
 import type { Head, Log } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
+import { serve } from '../src/server.ts'
 import { emptyView, fold } from '../src/state/fold.ts'
 import { arbitraryRun, eventsOf } from './arbitrary-events.ts'
 import { temporaryDir } from './services/child.ts'
@@ -387,26 +387,29 @@ test('a database that cannot be opened is unavailable, and named without its pas
   })
 })
 
-test('ON10 ON16 the conversations over HTTP, each tenant its own', async () => {
+test('ON10 ON16 H72 H116 the conversations over HTTP, each tenant its own', async () => {
   await using log = memory()
   await using store = await inMemory(log)
-  const fastify = Fastify({ routerOptions: { maxParamLength: 256 } })
-  const principalOf = ({ headers }: { headers: Record<string, unknown> }) => ({
-    tenant: typeof headers['x-tenant'] === 'string' ? headers['x-tenant'] : tenant,
+  const authenticate = ({ 'x-tenant': own }: Readonly<Record<string, unknown>>) => ({
+    tenant: typeof own === 'string' ? own : tenant,
     user: 'ada',
   })
-  await fastify.register(conversationRoutes(store, { principalOf }), { prefix: '/api' })
+  const agents = [defineAgent({ name: 'quiet' }, async () => null)]
+  await using server = await serve({ agents, log, conversations: store, authenticate, port: 0 })
   const call = async (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', url: string, payload?: object, own = tenant) => {
     const headers = { 'x-tenant': own }
-    const response = await fastify.inject({ method, url: `/api${url}`, headers, ...(payload && { payload }) })
-    return { status: response.statusCode, headers: response.headers, text: response.body, json: () => response.json() }
+    const body = payload && JSON.stringify(payload)
+    const type = payload && { 'content-type': 'application/json' }
+    const response = await fetch(server.url + url, { method, headers: { ...headers, ...type }, ...(body && { body }) })
+    const text = await response.text()
+    return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) }
   }
 
   const created = await call('POST', '/conversations', { title: 'Sales' })
   assert.equal(created.status, 201)
   const { id, user_id } = created.json() as { id: string; user_id: string }
   assert.equal(user_id, 'ada')
-  assert.equal(created.headers['location'], `/api/conversations/${id}`)
+  assert.equal(created.headers.get('location'), `/conversations/${id}`)
   const appended = await call('POST', `/conversations/${id}/messages`, { content: 'hello' })
   assert.equal(appended.status, 201)
   const page = (await call('GET', `/conversations/${id}/messages?limit=10`)).json() as { messages: Message[] }
@@ -421,7 +424,7 @@ test('ON10 ON16 the conversations over HTTP, each tenant its own', async () => {
     ['chat.v1', 'application/x-protobuf', 'hello'],
   ] as const) {
     const file = await call('GET', `/conversations/${id}/export?format=${format}`)
-    assert.deepEqual([file.status, file.headers['content-type']], [200, type])
+    assert.deepEqual([file.status, file.headers.get('content-type')], [200, type])
     assert.ok(file.text.includes(text))
   }
 
@@ -429,32 +432,40 @@ test('ON10 ON16 the conversations over HTTP, each tenant its own', async () => {
   assert.deepEqual([foreign.status, foreign.json().code], [404, 'not_found'])
   assert.deepEqual((await call('GET', '/conversations', undefined, 'other')).json().conversations, [])
 
-  const refused: readonly (readonly [number, RegExp, ReturnType<typeof call>])[] = [
-    [400, /limit/, call('GET', `/conversations/${id}/messages?limit=0`)],
-    [400, /form_sequence/, call('GET', `/conversations/${id}/messages?form_sequence=1`)],
-    [400, /format/, call('GET', `/conversations/${id}/export?format=pdf`)],
-    [400, /role/, call('POST', `/conversations/${id}/messages`, { role: 'system', content: 'x' })],
-    [400, /content/, call('POST', `/conversations/${id}/messages`, {})],
-    [400, /title/, call('PATCH', `/conversations/${id}`, {})],
-    [409, /exists/, call('POST', '/conversations', { id })],
-    [404, /nobody/, call('GET', '/conversations/nobody/messages')],
+  const refused: readonly (readonly [number, RegExp, () => ReturnType<typeof call>])[] = [
+    [400, /limit/, () => call('GET', `/conversations/${id}/messages?limit=0`)],
+    ...['after', 'before', 'limit'].flatMap(name =>
+      ['', '0x10', '1e1', '%201', 'true', '1.5'].map(
+        value => [400, new RegExp(name), () => call('GET', `/conversations/${id}/messages?${name}=${value}`)] as const,
+      ),
+    ),
+    [400, /limit.*""/, () => call('GET', '/conversations?limit=')],
+    ...['abc', '.t', '1e3.t', '0x10.t', ' .t', '-1.t'].map(
+      cursor => [400, /cursor.*is not one of ours/, () => call('GET', `/conversations?cursor=${cursor}`)] as const,
+    ),
+    [400, /after.*"1","2"/, () => call('GET', `/conversations/${id}/messages?after=1&after=2`)],
+    [400, /form_sequence/, () => call('GET', `/conversations/${id}/messages?form_sequence=1`)],
+    [400, /format/, () => call('GET', `/conversations/${id}/export?format=pdf`)],
+    [400, /role/, () => call('POST', `/conversations/${id}/messages`, { role: 'system', content: 'x' })],
+    [400, /content/, () => call('POST', `/conversations/${id}/messages`, {})],
+    [400, /title/, () => call('PATCH', `/conversations/${id}`, {})],
+    [409, /exists/, () => call('POST', '/conversations', { id })],
+    [404, /nobody/, () => call('GET', '/conversations/nobody/messages')],
   ]
-  for (const [status, message, answer] of refused) {
-    const { status: seen, json } = await answer
+  for (const [status, message, ask] of refused) {
+    const { status: seen, json } = await ask()
     const body = json() as { success: boolean; error: string; code: string; details: object }
-    assert.equal(seen, status, body.error)
+    assert.equal(seen, status, `${String(message)}: ${body.error}`)
     assert.match(body.error, message)
     assert.equal(body.success, false)
     assert.ok(body.code && body.details)
   }
-  const broken = await fastify.inject({
+  const broken = await fetch(`${server.url}/conversations`, {
     method: 'POST',
-    url: '/api/conversations',
     headers: { 'content-type': 'application/json' },
-    payload: '{',
+    body: '{',
   })
-  assert.deepEqual([broken.statusCode, broken.json().code], [400, 'invalid_request'])
+  assert.deepEqual([broken.status, (await broken.json()).code], [400, 'invalid_request'])
   assert.equal((await call('DELETE', `/conversations/${id}`)).status, 204)
   assert.equal((await call('GET', `/conversations/${id}`)).status, 404)
-  await fastify.close()
 })

@@ -158,6 +158,9 @@ const badLists: readonly [string, string, RegExp][] = [
   ['a limit that is no number', '?limit=many', /limit.*many/],
   ['a cursor that is none of ours', '?cursor=abc', /cursor.*abc/],
   ['a cursor with a bad run id', '?cursor=5.%20', /cursor/],
+  ['a cursor with a time in other digits', '?cursor=1e3.done', /cursor.*1e3/],
+  ['a cursor with a blank time', '?cursor=%20.done', /cursor.* \.done/],
+  ['a limit without a value', '?limit=', /limit.*""/],
   ['an unknown parameter', '?thread=1', /thread.*thread_id/],
 ]
 

@@ -106,7 +106,7 @@ function placeInList(cursor: string): { updated_at: number; thread: string } {
   const dot = cursor.indexOf('.')
   const updated_at = Number(cursor.slice(0, dot))
   const thread = cursor.slice(dot + 1)
-  if (dot < 1 || !Number.isSafeInteger(updated_at) || thread.includes('\0')) {
+  if (!/^\d+\./.test(cursor) || !Number.isSafeInteger(updated_at) || thread.includes('\0')) {
     const message = `cursor ${JSON.stringify(cursor.slice(0, 140))} is not one of ours; use the "next" of the page before`
     throw new RuncastError('invalid_request', message, { details: { field: 'cursor' } })
   }

@@ -1,10 +1,8 @@
-// The conversations over HTTP, as a Fastify plugin that the server registers. It only translates: who asks comes from
-// the server, what may be asked from the schemas below, and every answer and refusal from the store.
+// The conversations over HTTP, as a Fastify plugin that the server registers. It only translates: who asks, and the checks
+// and errors of every route, come from the server, what may be asked from the schemas below, every answer from the store.
 import { Readable } from 'node:stream'
 import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { checked } from '../agent/schema.ts'
-import { RuncastError } from '../error.ts'
 import type { Principal } from '../runs.ts'
 import { type Content, pageSizeMax } from './content.ts'
 import type { Conversations } from './conversations.ts'
@@ -14,8 +12,8 @@ export interface ConversationRoutesOptions {
   readonly principalOf: (request: FastifyRequest) => Principal | Promise<Principal>
 }
 
-const limit = z.coerce.number().int().min(1).max(pageSizeMax).optional()
-const position = z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional()
+const limit = z.number().int().min(1).max(pageSizeMax).optional()
+const position = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional()
 
 const listQuery = z.strictObject({
   cursor: z.string().optional().describe('`next` of the page before.'),
@@ -43,18 +41,7 @@ export function conversationRoutes(
   { principalOf }: ConversationRoutesOptions,
 ): FastifyPluginAsync {
   return async fastify => {
-    // The schemas stand in the routes for the server's OpenAPI; the handlers check, with the one error body.
-    fastify.setValidatorCompiler(() => value => ({ value }))
-    fastify.setErrorHandler((thrown, request, reply) => {
-      const error = errorOf(thrown)
-      if (error.code === 'internal') request.log.error({ err: thrown }, 'unexpected')
-      return reply.code(error.http).send(error.toJSON())
-    })
     const tags = ['conversations']
-    const query = <T>(schema: z.ZodType<T>, request: FastifyRequest) =>
-      checked<T>(schema, request.query, 'query', 'invalid_request')
-    const body = <T>(schema: z.ZodType<T>, request: FastifyRequest) =>
-      checked<T>(schema, request.body ?? {}, 'body', 'invalid_request')
     const placeOf = async (request: FastifyRequest) => {
       const { tenant, user } = await principalOf(request)
       return { tenant, user, thread: (request.params as { id: string }).id }
@@ -64,7 +51,7 @@ export function conversationRoutes(
       '/conversations',
       { schema: { summary: 'Lists conversations, newest change first.', tags, querystring: listQuery } },
       async request => {
-        const { user_id: user, ...filter } = await query(listQuery, request)
+        const { user_id: user, ...filter } = request.query as z.infer<typeof listQuery>
         const { tenant } = await principalOf(request)
         return conversations.list({ tenant, user, ...filter })
       },
@@ -74,7 +61,7 @@ export function conversationRoutes(
       '/conversations',
       { schema: { summary: 'Begins a conversation.', tags, body: createBody } },
       async (request, reply) => {
-        const { id: thread, title } = await body(createBody, request)
+        const { id: thread, title } = request.body as z.infer<typeof createBody>
         const { tenant, user } = await principalOf(request)
         const conversation = await conversations.create({ tenant, user, thread, title })
         const location = `${fastify.prefix}/conversations/${encodeURIComponent(conversation.id)}`
@@ -90,7 +77,7 @@ export function conversationRoutes(
       '/conversations/:id',
       { schema: { summary: 'Renames a conversation.', tags, body: renameBody } },
       async request => {
-        const { title } = await body(renameBody, request)
+        const { title } = request.body as z.infer<typeof renameBody>
         return conversations.rename({ ...(await placeOf(request)), title })
       },
     )
@@ -114,7 +101,7 @@ export function conversationRoutes(
         },
       },
       async request => {
-        const page = await query(pageQuery, request)
+        const page = request.query as z.infer<typeof pageQuery>
         return conversations.messages({ ...(await placeOf(request)), ...page })
       },
     )
@@ -123,7 +110,7 @@ export function conversationRoutes(
       '/conversations/:id/messages',
       { schema: { summary: 'Appends a message that no run made.', tags, body: appendBody } },
       async (request, reply) => {
-        const { role, content } = await body(appendBody, request)
+        const { role, content } = request.body as z.infer<typeof appendBody>
         const place = await placeOf(request)
         return reply.code(201).send(await conversations.append({ ...place, role, content: content as Content }))
       },
@@ -133,7 +120,7 @@ export function conversationRoutes(
       '/conversations/:id/export',
       { schema: { summary: 'The whole conversation as a file.', tags, querystring: exportQuery } },
       async (request, reply) => {
-        const { format } = await query(exportQuery, request)
+        const { format } = request.query as z.infer<typeof exportQuery>
         const { contentType, extension, chunks } = await conversations.export({ ...(await placeOf(request)), format })
         return reply
           .type(contentType)
@@ -142,13 +129,4 @@ export function conversationRoutes(
       },
     )
   }
-}
-
-/** Fastify's own refusals, such as a body that is no JSON, carry a status. */
-function errorOf(thrown: unknown): RuncastError {
-  const { statusCode = 500 } = thrown as { statusCode?: number }
-  if (statusCode === 413) return RuncastError.from(thrown, 'too_large')
-  const error = RuncastError.from(thrown, statusCode < 500 ? 'invalid_request' : 'internal')
-  if (error.code !== 'internal') return error
-  return new RuncastError('internal', 'something went wrong here; the server log says what', { cause: thrown })
 }
