@@ -24,7 +24,10 @@ export interface Head {
   readonly tenant: string
   readonly thread_id?: string
   readonly user_id?: string
+  /** As it may be shown: secrets are masked. */
   readonly input: Json
+  /** The agent was given more than `input` says, and cannot be given it again. */
+  readonly input_redacted?: true
   /** Hash of idempotency key, agent and input: the same again is the same request. */
   readonly input_hash?: string
   readonly labels?: Record<string, string>

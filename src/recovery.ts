@@ -38,6 +38,12 @@ export interface Recovery {
   recover(): Promise<number>
 }
 
+/** `why`: an agent that declares that it can be run again could not be. */
+export interface Resumed {
+  readonly goesOn: boolean
+  readonly why?: string
+}
+
 export interface RecoveryOptions {
   readonly log: Log
   readonly feeds: Feeds
@@ -45,8 +51,8 @@ export interface RecoveryOptions {
   readonly sleep: (ms: number, signal?: AbortSignal) => Promise<void>
   /** Aborts when the process leaves: then the next one goes on. */
   readonly leaving: AbortSignal
-  /** Goes on with an open run instead of ending it; false when its agent cannot. */
-  readonly resume: (head: Head) => Promise<boolean>
+  /** Goes on with an open run instead of ending it, where its agent can. */
+  readonly resume: (head: Head) => Promise<Resumed>
   /** Does something with a run while nobody else of this process does. */
   readonly alone: (run: string, act: () => Promise<void>) => Promise<void>
 }
@@ -54,7 +60,7 @@ export interface RecoveryOptions {
 export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone }: RecoveryOptions): Recovery {
   const keep = <T>(act: () => T | Promise<T>) => persist(act, { sleep, signal: leaving })
 
-  const seal = async (run: NewHead): Promise<Ended> => {
+  const seal = async (run: NewHead, why?: string): Promise<Ended> => {
     for (;;) {
       const head = await log.head(run.run_id)
       if (head && isEnded(head.status)) return { status: head.status, last: head.last }
@@ -62,7 +68,7 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
         if (!head) await create(run)
         const cancel = await closeInbox(run.run_id)
         const status = cancel ? 'cancelled' : 'failed'
-        const end = plainEntry((cancel ? cancelledBy(cancel) : interrupted) as never, now())
+        const end = plainEntry((cancel ? cancelledBy(cancel) : interrupted(why)) as never, now())
         const last = await log.append(runKey(run.run_id), head?.last ?? 0, [end], { status, completed_at: now() })
         return { status, last }
       } catch (error) {
@@ -116,7 +122,7 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
   /** Runs that were ended since a recovery began: one that waits for its turn ends those before it. */
   let concluded: Set<string> | undefined
 
-  const finish = async (run: NewHead) => conclude(run, await keep(() => seal(run)))
+  const finish = async (run: NewHead, why?: string) => conclude(run, await keep(() => seal(run, why)))
 
   /** The tenants of all runs, and the runs that are open. */
   const survey = async () => {
@@ -150,20 +156,20 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
   }
 
   /** Ends or resumes one run. Behind a resumed one, those of its thread wait for their turn, and nobody waits for them. */
-  const settle = async (run: NewHead, resumed: Set<string>) => {
+  const settle = async (run: NewHead, busy: Set<string>) => {
     const thread = JSON.stringify([run.tenant, run.thread_id])
-    const end = async () => {
-      if (!concluded?.has(run.run_id)) await finish(run)
+    const end = async (why?: string) => {
+      if (!concluded?.has(run.run_id)) await finish(run, why)
     }
-    if (resumed.has(thread)) {
+    if (busy.has(thread)) {
       alone(run.run_id, end).catch(() => {}) // the process leaves: the next one recovers
       return
     }
     await alone(run.run_id, async () => {
       const head = await keep(() => log.head(run.run_id))
-      const goesOn = head && !isEnded(head.status) && (await keep(() => resume(head)))
-      if (!goesOn) await end()
-      else if (run.thread_id !== undefined) resumed.add(thread)
+      const resumed = head && !isEnded(head.status) ? await keep(() => resume(head)) : undefined
+      if (!resumed?.goesOn) await end(resumed?.why)
+      else if (run.thread_id !== undefined) busy.add(thread)
     })
   }
 
@@ -174,18 +180,18 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
     async recover() {
       concluded = new Set()
       const handled = new Set<string>()
-      const resumed = new Set<string>()
+      const busy = new Set<string>()
       const { tenants, open } = await survey()
       for (const tenant of tenants) {
         for (const { run_id, owner, thread_id } of await unfinished(tenant)) {
           const head = await keep(() => log.head(run_id))
           const claim = { run_id, owner, tenant, ...(thread_id !== undefined && { thread_id }) }
           handled.add(run_id)
-          await settle(head ?? orphan({ ...claim, created_at: now() }), resumed)
+          await settle(head ?? orphan({ ...claim, created_at: now() }), busy)
         }
       }
       // What no feed knows any more; oldest first, as a thread wants them.
-      for (const head of open.reverse()) if (!handled.has(head.run_id)) await settle(head, resumed)
+      for (const head of open.reverse()) if (!handled.has(head.run_id)) await settle(head, busy)
       concluded = undefined
       return open.length
     },
@@ -214,7 +220,10 @@ export function isOrphan({ agent, framework }: Head): boolean {
 
 type Cancel = Extract<Told, { type: 'cancel' }>
 
-const interrupted = { type: 'error', error: 'the server stopped while the run was open', code: 'interrupted' }
+function interrupted(why: string | undefined) {
+  const error = `the server stopped while the run was open${why === undefined ? '' : `; ${why}`}`
+  return { type: 'error', error, code: 'interrupted' }
+}
 
 function cancelledBy({ reason, by }: Cancel) {
   return { type: 'cancelled', ...(reason !== undefined && { reason }), ...(by !== undefined && { by }) }

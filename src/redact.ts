@@ -145,6 +145,11 @@ export function createRedactor(patterns: readonly RegExp[], options: RedactorOpt
   }
 }
 
+/** For whole values that are kept beside the events; what has no secret stays the same object. */
+export function maskOf(patterns: readonly RegExp[] | undefined): <T>(json: T) => T {
+  return patterns?.length ? createRedactor(patterns).value : json => json
+}
+
 /** Nobody knows how long it is until the next token after these. */
 const decidesAll: ReadonlySet<string> = new Set(['complete', 'error', 'cancelled', 'input'])
 

@@ -17,6 +17,7 @@ import {
   threadFeed,
   type Told,
 } from './log.ts'
+import { maskOf } from './redact.ts'
 import type { RetentionLimits } from './retention.ts'
 import { infoOf, infoWithEnd, type RunInfo } from './run-info.ts'
 import { createStarts } from './starts.ts'
@@ -144,6 +145,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
   const { readersPerRunMax = 100 } = options
   const starts = createStarts(options, interrupt)
   const readers = new Map<string, number>()
+  const mask = maskOf(options.redactPatterns)
 
   async function headOf(run: string, who: Principal): Promise<Head> {
     const head = await log.head(run)
@@ -187,7 +189,9 @@ export function createRuns(options: RunsOptions): LocalRuns {
   async function tell(who: Principal, run: string, message: Message): Promise<void> {
     await headOf(run, who)
     const by = who.user
-    await told(run, { ...message, ...(by !== undefined && { by }) } as Told)
+    // A reason is for readers: recovery may be who hands it on. An answer is for the agent, and masked at its exit.
+    const given = message.type === 'cancel' ? { ...message, reason: mask(message.reason) } : message
+    await told(run, { ...given, ...(by !== undefined && { by }) } as Told)
   }
 
   async function cancel(who: Principal, run: string, reason?: string): Promise<RunInfo> {

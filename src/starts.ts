@@ -8,8 +8,8 @@ import { createFeeds, threadOf } from './feeds.ts'
 import { type Head, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
 import { type Owner, own } from './owner.ts'
 import { persist } from './persist.ts'
-import { acceptedOf, createRecovery, isOrphan, orphan } from './recovery.ts'
-import { createRedactor } from './redact.ts'
+import { acceptedOf, createRecovery, isOrphan, orphan, type Resumed } from './recovery.ts'
+import { createRedactor, maskOf } from './redact.ts'
 import { type Replay, replayOf } from './replay.ts'
 import { createRetention } from './retention.ts'
 import { infoOf, type RunInfo } from './run-info.ts'
@@ -38,6 +38,7 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
   const { maxRunDurationMs = 3_600_000, cancelGraceMs = 1_000 } = options
   const owner = deps.id()
   const owners = new Map<string, { owner: Owner; done: Promise<void> }>()
+  const mask = maskOf(options.redactPatterns)
   const retention = createRetention(log, options.retention ?? {}, deps)
   const feeds = createFeeds({
     log,
@@ -99,12 +100,14 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
   ): Promise<RunInfo> {
     const key = opts.idempotencyKey
     const input_hash = key === undefined ? undefined : stateHash([key, agent.name, raw])
+    const given = { input, labels: opts.labels }
+    const shownInput = mask(raw)
     const isExecuted = owners.has(run_id) // asked first: what the log says may be old when it arrives
     const known = await log.head(run_id)
     if (known) {
       const info = repeated(known, input_hash)
       // Created by a start whose acknowledgement was lost: nobody executes it yet.
-      if (known.owner === owner && known.status === 'accepted' && !isExecuted) execute(agent, input, known)
+      if (known.owner === owner && known.status === 'accepted' && !isExecuted) execute(agent, given, known)
       return info
     }
 
@@ -116,8 +119,9 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       tenant: who.tenant,
       ...(opts.thread !== undefined && { thread_id: opts.thread }),
       ...(who.user !== undefined && { user_id: who.user }),
-      ...(opts.labels && { labels: opts.labels }),
-      input: raw as Json,
+      ...(opts.labels && { labels: mask(opts.labels) }),
+      input: shownInput as Json,
+      ...(shownInput !== raw && { input_redacted: true }),
       ...(input_hash !== undefined && { input_hash }),
       owner,
       created_at: deps.now(),
@@ -133,7 +137,7 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       if (RuncastError.from(error, 'unavailable').code === 'unavailable') abandon(head)
       throw error
     }
-    execute(agent, input, head)
+    execute(agent, given, head)
     return infoOf({ ...head, first: 1, last: 0, bytes: 0 })
   }
 
@@ -191,21 +195,29 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
   }
 
   /** Runs a deterministic agent again whose process is gone; its log goes on where it ends. */
-  async function resume(open: Head): Promise<boolean> {
+  async function resume(open: Head): Promise<Resumed> {
     const agent = agents.find(one => one.name === open.agent)
-    if (agent?.restart !== 'replay') return false
+    if (agent?.restart !== 'replay') return { goesOn: false }
+    if (open.input_redacted) return { goesOn: false, why: 'its input had secrets, which are not kept to run it again' }
     const replay = await replayOf(log, open.run_id)
-    if (!replay) return false
+    if (!replay) return { goesOn: false }
     const { first: _first, last: _last, bytes: _bytes, ...head } = open
     try {
-      execute(agent, await checked(agent.input, head.input, 'input', 'invalid_input'), { ...head, owner }, replay)
-      return true
+      const input = await checked(agent.input, head.input, 'input', 'invalid_input')
+      execute(agent, { input, labels: head.labels }, { ...head, owner }, replay)
+      return { goesOn: true }
     } catch {
-      return false // the agent takes this input no more
+      return { goesOn: false, why: 'its agent takes its input no more' }
     }
   }
 
-  function execute(agent: Agent, input: unknown, head: NewHead, replay?: Replay): void {
+  /** `given` is what was asked for, of which the head has what may be shown. */
+  function execute(
+    agent: Agent,
+    given: { readonly input: unknown; readonly labels: StartOptions['labels'] },
+    head: NewHead,
+    replay?: Replay,
+  ): void {
     const { run_id, tenant, thread_id } = head
     halfway.delete(run_id)
     const thread = thread_id === undefined ? undefined : threadFeed(tenant, thread_id)
@@ -220,8 +232,8 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       log,
       key: runKey(run_id),
       agent,
-      input,
-      head,
+      input: given.input,
+      head: { ...head, ...(given.labels && { labels: given.labels }) },
       exit: {
         allowed: options.allowed,
         redactor,
