@@ -28,6 +28,18 @@ const planner = defineAgent({ name: 'planner', input: z.object({ colour: z.strin
   ctx.step('tidy', { phase: 'end' })
 }) as Agent
 
+/** Its state becomes another one than it was. */
+const drafter = defineAgent({ name: 'drafter', input: z.object({ title: z.unknown() }) }, async ({ title }, ctx) => {
+  await ctx.state.update(draft => void Object.assign(draft, { title: null, todo: ['look'] }))
+  await ctx.token('One. ')
+  await ctx.state.update(
+    draft => void Object.assign(draft, { title, todo: [], parts: [{ name: 'a' }, { name: null }] }),
+  )
+  await ctx.token('Two.')
+  await ctx.state.update(draft => void Object.assign(draft, { todo: ['write'] }))
+  await ctx.state.update(draft => void delete draft['todo'])
+}) as Agent
+
 /** With its start and end a hundred thousand, which is also what a run keeps by default. */
 const tokens = 99_998
 const talkative = defineAgent({ name: 'talkative' }, async (_input, ctx) => {
@@ -40,7 +52,12 @@ const talkative = defineAgent({ name: 'talkative' }, async (_input, ctx) => {
 async function setUp(t: TestContext) {
   const browser = await browserOrSkip(t)
   if (!browser) return undefined
-  const served = await serve({ agents: [planner, talkative], log: memory(), port: 0, web: { dir: await pageDir() } })
+  const served = await serve({
+    agents: [planner, drafter, talkative],
+    log: memory(),
+    port: 0,
+    web: { dir: await pageDir() },
+  })
   t.after(() => served.stop(0))
   const run = async (agent: string, input: unknown) => {
     const { run_id } = await served.runs.start(agent, input)
@@ -130,13 +147,58 @@ test('DF39 two runs stand side by side, and their states say where they differ',
   await page.getByRole('link', { name: `Compare with planner, ${other}` }).click()
   for (const id of [one, other]) {
     await panel(page, id).getByRole('tab', { name: 'State' }).click()
-    await panel(page, id).getByText('1 differences').waitFor()
+    await panel(page, id).getByText('1 difference to the other run').waitFor()
     await panel(page, id).locator('.leaf.changed', { hasText: 'colour' }).waitFor()
   }
   assert.deepEqual(await violationsOf(page), [])
   await page.getByRole('button', { name: `Close run ${one}` }).click()
   await panel(page, one).waitFor({ state: 'detached' })
   await panel(page, other).getByText('completed').waitFor()
+})
+
+test('DF39 the schema of the state: its fields at every event, each event that changed them, and where another run differs', async t => {
+  const all = await setUp(t)
+  if (!all) return
+  const { served, person, run } = all
+  const [one, other] = [await run('drafter', { title: 'Logs' }), await run('drafter', { title: 7 })]
+  const changed: number[] = []
+  for await (const { events } of served.runs.tail(one))
+    for (const event of events) if (event.type === 'state') changed.push(event.sequence)
+  const page = await (await person({ viewport: { width: 1300, height: 800 } })).open(`${served.url}/#/inspect/${one}`)
+  const shown = panel(page, one)
+  await shown.getByRole('tab', { name: 'Schema' }).click()
+  const versions = shown.locator('.versions > li')
+  assert.deepEqual(await versions.locator('button').allTextContents(), [
+    `Schema 1, event ${changed[0]}`,
+    `Schema 2, event ${changed[1]}`,
+    `Schema 3, event ${changed[3]}`,
+  ])
+  assert.deepEqual(await Promise.all((await versions.all()).map(version => version.locator('li').allTextContents())), [
+    ['state objectadded', 'title nulladded', 'todo listadded', 'todo[] stringadded'],
+    ['title null → string', 'parts listadded', 'parts[] objectadded', 'parts[].name null or stringadded'],
+    ['todo listremoved', 'todo[] stringremoved'],
+  ])
+  const fields = shown.locator('section', { hasText: 'Fields at this event' }).getByRole('listitem')
+  const atEnd = ['state object', 'title string', 'parts list', 'parts[] object', 'parts[].name null or string']
+  assert.deepEqual(await fields.allTextContents(), atEnd)
+  assert.deepEqual(await violationsOf(page), [])
+
+  await shown.getByRole('button', { name: 'Schema 1,' }).click()
+  await shown.locator('.fold.event summary', { hasText: `event ${changed[0]}` }).waitFor()
+  assert.deepEqual(await fields.allTextContents(), ['state object', 'title null', 'todo list', 'todo[] string'])
+  assert.equal(await versions.locator('[aria-current]').textContent(), `Schema 1, event ${changed[0]}`)
+  await moveTo(page, one, 1)
+  await shown.getByText('No state has been told yet.').waitFor()
+  await shown.getByRole('button', { name: 'End' }).click()
+
+  await page.getByRole('link', { name: `Compare with drafter, ${other}` }).click()
+  await panel(page, other).getByRole('tab', { name: 'Schema' }).click()
+  const against = (id: string) =>
+    panel(page, id).locator('section', { hasText: 'Against the other run' }).getByRole('listitem')
+  await against(other).first().waitFor()
+  assert.deepEqual(await against(other).allTextContents(), ['title string → number'])
+  assert.deepEqual(await against(one).allTextContents(), ['title number → string'])
+  assert.deepEqual(await violationsOf(page), [])
 })
 
 test('DF39 a run is exported as JSON, DOT and Mermaid', async t => {
@@ -214,8 +276,11 @@ test('DF39 a run of 100,000 events: a window of rows, and any event shown when i
   await shown.getByRole('button', { name: /99999.*w99998/s }).click()
   for (const at of [50_000, 2, 77_777]) {
     await moveTo(page, id, at)
-    await shown.locator('.fold.event summary', { hasText: `event ${at}` }).waitFor()
-    await shown.getByText(`${at.toLocaleString('en')} / 100,000`).waitFor()
+    const shownAs = at.toLocaleString('en')
+    await shown.locator('.fold.event summary', { hasText: `event ${shownAs}` }).waitFor()
+    await shown.getByText(`${shownAs} / 100,000`).waitFor()
+    await shown.locator('.row[aria-current=true]', { hasText: `w${at - 1} ` }).waitFor()
+    await shown.locator('.facts div', { hasText: `Token events${(at - 1).toLocaleString('en')}` }).waitFor()
   }
   const longest = await page.evaluate(() => Math.max(0, ...(globalThis as unknown as { tasks: number[] }).tasks))
   t.diagnostic(`the page's longest task: ${Math.round(longest)} ms`)
@@ -229,6 +294,10 @@ test('DF39 the inspector works on a phone, without sideways scrolling', async t 
   const somebody = await person({ viewport: { width: 320, height: 640 }, hasTouch: true, colorScheme: 'dark' })
   const page = await somebody.open(`${served.url}/#/inspect/${id}`)
   await panel(page, id).getByText('completed').waitFor()
-  assert.deepEqual(await violationsOf(page), [])
-  assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+  for (const tab of await panel(page, id).getByRole('tab').all()) {
+    await tab.click()
+    await panel(page, id).getByRole('tabpanel').locator('> *').first().waitFor()
+    assert.deepEqual(await violationsOf(page), [])
+    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth))
+  }
 })

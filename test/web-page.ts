@@ -54,6 +54,12 @@ export function createMoody(): Agent {
   }) as Agent
 }
 
+/** Markdown whose meaning is in attributes. */
+export const typesetter = defineAgent({ name: 'typesetter', input: text }, async (_input, ctx) => {
+  ctx.token('| store | events |\n|---|---:|\n| memory | 12 |\n\nFrom where it was:\n\n3. third\n\n')
+  ctx.token('- [x] done\n- [ ] open\n')
+}) as Agent
+
 /** Everything that a model may write and a page must not run. */
 export const hostile = defineAgent({ name: 'hostile', input: text }, async (_input, ctx) => {
   ctx.token(

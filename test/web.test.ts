@@ -8,6 +8,7 @@ import { gzipSync } from 'node:zlib'
 import type { Page } from 'playwright-core'
 import { memory } from '../src/backends/memory.ts'
 import { serve } from '../src/server.ts'
+import { apiKeys } from '../src/transports/http/auth.ts'
 import {
   agentsOf,
   browserOrSkip,
@@ -16,6 +17,7 @@ import {
   createTalker,
   pageDir,
   say,
+  typesetter,
   violationsOf,
 } from './web-page.ts'
 
@@ -145,6 +147,25 @@ test('ON6 H91 nothing that a model writes runs or fetches from elsewhere; a char
       .getByRole('region', { name: /^Data:/ })
       .count(),
     3,
+  )
+})
+
+test('ON13 markdown keeps what stands in attributes: how a column is aligned, where a list begins, which task is done', async t => {
+  const all = await setUp(t, typesetter)
+  if (!all) return
+  const page = await (await all.person()).open(all.served.url)
+  await say(page, 'typesetter', 'Go on')
+  await answer(page).getByText('Inspect').waitFor()
+  const cell = answer(page).getByRole('cell', { name: '12' })
+  assert.equal(await cell.evaluate(element => getComputedStyle(element).textAlign), 'end')
+  assert.equal(await answer(page).locator('ol').getAttribute('start'), '3')
+  const tasks = answer(page).getByRole('checkbox')
+  assert.deepEqual(
+    await Promise.all((await tasks.all()).map(async task => [await task.isChecked(), await task.isDisabled()])),
+    [
+      [true, true],
+      [false, true],
+    ],
   )
 })
 
@@ -329,14 +350,42 @@ test('ON13 conversations are listed, renamed, exported and deleted, and other ta
   await page.getByLabel('Options of this conversation').click()
   const [file] = await Promise.all([
     page.waitForEvent('download'),
-    page.getByRole('link', { name: 'Export as Markdown' }).click(),
+    page.getByRole('button', { name: 'Export as Markdown' }).click(),
   ])
+  assert.equal(file.suggestedFilename(), 'Quarterly-figures.md')
   assert.match(readFileSync(await file.path(), 'utf8'), /Create a chart with sales data/)
   await page.getByLabel('Options of this conversation').click()
   await page.getByRole('button', { name: 'Delete' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Delete' }).click()
   await page.getByText('What would you like to know?').waitFor()
   await listed(other, 'Quarterly figures').waitFor({ state: 'detached' })
+})
+
+test('ON10 ON13 DK76 a server that wants an API key asks for it once; what is exported carries it too', async t => {
+  const browser = await browserOrSkip(t)
+  if (!browser) return
+  const authenticate = apiKeys({ keys: new Map([['ci', 'right']]), header: 'x-api-key', allowBearer: false })
+  const served = await createHouse(t, agentsOf(), { authenticate }).start()
+  const page = await (await browser.person()).open(served.url)
+  await page.getByLabel('API key').fill('right')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await say(page, 'sales-analyst', 'Create a chart with sales data')
+  await answer(page).getByText('Inspect').waitFor()
+  for (const [name, ending, says] of [
+    ['Markdown', 'md', /^# Create a chart/],
+    ['JSON', 'json', /"role":\s*"assistant"/],
+    ['chat.v1', 'binpb', /Create a chart/],
+  ] as const) {
+    await page.getByLabel('Options of this conversation').click()
+    const [file] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('button', { name: `Export as ${name}` }).click(),
+    ])
+    assert.equal(file.suggestedFilename(), `Create-a-chart-with-sales-data.${ending}`)
+    assert.match(readFileSync(await file.path(), 'utf8'), says)
+  }
+  await page.getByRole('link', { name: 'Inspect this run' }).click()
+  await page.locator('.react-flow__node').first().waitFor()
 })
 
 test('ON13 a keyboard alone is enough: to begin, to send, to unfold, to stop, to start anew', async t => {

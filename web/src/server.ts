@@ -18,7 +18,8 @@ export interface Server {
   get(thread: string): Promise<Conversation>
   rename(thread: string, title: string): Promise<Conversation>
   remove(thread: string): Promise<void>
-  exportUrl(thread: string, format: string): string
+  /** The whole conversation as a file. */
+  exported(thread: string, format: string): Promise<Blob>
 }
 
 const keyName = 'runcast.api_key'
@@ -34,10 +35,13 @@ export function connectHere(): Server {
   const connection = createSignal<Connection['state']>('open')
   const runs = connect(base, { apiKey, onConnection: (_target, { state }) => connection.set(state) })
 
-  const ask = async <T>(path: string, init: RequestInit & { json?: unknown } = {}): Promise<T> => {
-    const { json, ...rest } = init
+  const request = async (
+    path: string,
+    init: RequestInit & { json?: unknown; accept?: string } = {},
+  ): Promise<Response> => {
+    const { json, accept = 'application/json', ...rest } = init
     const headers: Record<string, string> = {
-      accept: 'application/json',
+      accept,
       ...(apiKey !== undefined && { 'x-api-key': apiKey }),
       ...(json !== undefined && { 'content-type': 'application/json' }),
     }
@@ -46,6 +50,10 @@ export function connectHere(): Server {
       throw new RuncastError('unavailable', 'The server cannot be reached.', { cause })
     })
     if (!response.ok) throw await errorOf(response)
+    return response
+  }
+  const ask = async <T>(path: string, init: RequestInit & { json?: unknown } = {}): Promise<T> => {
+    const response = await request(path, init)
     return (response.status === 204 ? undefined : await response.json()) as T
   }
   const place = (thread: string) => `conversations/${encodeURIComponent(thread)}`
@@ -60,7 +68,8 @@ export function connectHere(): Server {
     get: thread => ask(place(thread)),
     rename: (thread, title) => ask(place(thread), { method: 'PATCH', json: { title } }),
     remove: thread => ask(place(thread), { method: 'DELETE' }),
-    exportUrl: (thread, format) => `${base}${place(thread)}/export?format=${encodeURIComponent(format)}`,
+    exported: async (thread, format) =>
+      (await request(`${place(thread)}/export?format=${encodeURIComponent(format)}`, { accept: '*/*' })).blob(),
   }
 }
 

@@ -2,6 +2,7 @@
 import { useRef, useState } from 'react'
 import { RuncastError } from '../../../src/client/index.ts'
 import { Icon } from '../Icon.tsx'
+import { save } from '../save.ts'
 import type { Server } from '../server.ts'
 
 export interface ChatHeaderProps {
@@ -16,9 +17,9 @@ export interface ChatHeaderProps {
 }
 
 const formats = [
-  ['markdown', 'Markdown'],
-  ['json', 'JSON'],
-  ['chat.v1', 'chat.v1'],
+  ['markdown', 'Markdown', 'md'],
+  ['json', 'JSON', 'json'],
+  ['chat.v1', 'chat.v1', 'binpb'],
 ] as const
 
 export function ChatHeader({ server, thread, title, begun, changed, gone, showMenu, menuShown }: ChatHeaderProps) {
@@ -36,6 +37,10 @@ export function ChatHeader({ server, thread, title, begun, changed, gone, showMe
       setFailed(RuncastError.from(error).message)
     }
     changed()
+  }
+  const exportAs = async (format: string, ending: string) => {
+    const name = title?.replace(/[^\p{L}\p{N}]+/gu, '-').replace(/^-|-$/g, '') || 'conversation'
+    save(await server.exported(thread, format), `${name}.${ending}`)
   }
   const kept = begun && title !== undefined
   return (
@@ -95,10 +100,17 @@ export function ChatHeader({ server, thread, title, begun, changed, gone, showMe
             >
               <Icon name="edit" /> Rename
             </button>
-            {formats.map(([format, name]) => (
-              <a key={format} href={server.exportUrl(thread, format)} download onClick={closeMenu}>
+            {formats.map(([format, name, ending]) => (
+              <button
+                key={format}
+                type="button"
+                onClick={() => {
+                  closeMenu()
+                  void attempt(exportAs(format, ending), () => {})
+                }}
+              >
                 <Icon name="download" /> Export as {name}
-              </a>
+              </button>
             ))}
             <button
               type="button"

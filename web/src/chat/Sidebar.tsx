@@ -1,5 +1,5 @@
 // The conversations, newest change first. On a phone it slides over the chat and gives the keyboard back when it closes.
-import { useEffect, useRef } from 'react'
+import { Fragment, useEffect, useRef } from 'react'
 import { Icon } from '../Icon.tsx'
 import { chatHref, inspectHref } from '../route.ts'
 import { useMedia } from './use-media.ts'
@@ -52,14 +52,25 @@ export function Sidebar({ list, open, shown, begin, close }: SidebarProps) {
           <p className="muted small">Your conversations appear here.</p>
         )}
         <ul>
-          {conversations.map(({ id, title, updated_at }) => (
-            <li key={id}>
-              <a href={chatHref(id)} aria-current={id === open ? 'page' : undefined}>
-                <span className="title">{title ?? 'Untitled'}</span>
-                <time dateTime={updated_at}>{when(updated_at)}</time>
-              </a>
-            </li>
-          ))}
+          {conversations.map(({ id, title, updated_at }, index) => {
+            const day = dayOf(updated_at)
+            const before = conversations[index - 1]
+            const begins = before === undefined || dayOf(before.updated_at) !== day
+            return (
+              <Fragment key={id}>
+                {begins && <li className="day">{day}</li>}
+                <li>
+                  <a
+                    href={chatHref(id)}
+                    aria-current={id === open ? 'page' : undefined}
+                    title={titled(title, updated_at)}
+                  >
+                    <span className="title">{title ?? 'Untitled'}</span>
+                  </a>
+                </li>
+              </Fragment>
+            )
+          })}
         </ul>
         {more && (
           <button type="button" className="quiet" onClick={more}>
@@ -76,11 +87,16 @@ export function Sidebar({ list, open, shown, begin, close }: SidebarProps) {
 
 const dayMs = 86_400_000
 
-function when(iso: string): string {
+/** The list is newest first, so each of these is a part of it. */
+function dayOf(iso: string): string {
   const date = new Date(iso)
-  const today = new Date()
-  if (date.toDateString() === today.toDateString())
-    return date.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })
-  const near = today.getTime() - date.getTime() < 6 * dayMs
-  return date.toLocaleDateString([], near ? { weekday: 'short' } : { day: 'numeric', month: 'short' })
+  const today = new Date().setHours(0, 0, 0, 0)
+  if (date.getTime() >= today) return 'Today'
+  if (date.getTime() >= today - dayMs) return 'Yesterday'
+  if (date.getTime() >= today - 6 * dayMs) return date.toLocaleDateString('en', { weekday: 'long' })
+  return date.toLocaleDateString('en', { month: 'long', year: 'numeric' })
+}
+
+function titled(title: string | undefined, iso: string): string {
+  return `${title ?? 'Untitled'}, ${new Date(iso).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' })}`
 }

@@ -14,10 +14,12 @@ export interface EventListProps {
   readonly count: number
   readonly first: number
   readonly at: number
+  /** Somebody moved the cursor: the list shows where it is. */
+  readonly moved: boolean
   readonly go: (at: number) => void
 }
 
-export function EventList({ run, count, first, at, go }: EventListProps) {
+export function EventList({ run, count, first, at, moved, go }: EventListProps) {
   const [filter, setFilter] = useState<Filter>('all')
   const [total, setTotal] = useState(0)
   const [pages, setPages] = useState<ReadonlyMap<number, readonly Row[]>>(new Map())
@@ -49,6 +51,10 @@ export function EventList({ run, count, first, at, go }: EventListProps) {
       left = true
     }
   }, [run, from, to, filter, count])
+
+  useEffect(() => {
+    if (moved && filter === 'all' && at > 0) rows.scrollToIndex(at - 1, { align: 'auto' })
+  }, [rows, moved, filter, at])
 
   const choose = (next: Filter) => {
     setFilter(next)
@@ -83,8 +89,8 @@ export function EventList({ run, count, first, at, go }: EventListProps) {
                 onClick={() => go(position)}
               >
                 <span className="seq">{row.sequence}</span>
-                <span className="time">{(row.atMs / 1_000).toFixed(3)}</span>
-                <span className={`type ${row.type}`}>{row.type}</span>
+                <span className="time">{(row.atMs / 1_000).toFixed(3)} s</span>
+                <span className="type">{row.type}</span>
                 <span className="words">{row.words}</span>
               </button>
             )

@@ -11,11 +11,12 @@ import { graphOf, labelOf, type RunGraph } from './run-graph.ts'
 const widthPx = 190
 const heightPx = 56
 
-export function Graph({ steps }: { steps: readonly Step[] }) {
+export function Graph({ steps, ended }: { steps: readonly Step[]; ended: boolean }) {
   const dark = useDark()
   const graph = useMemo(() => graphOf(steps), [steps])
   const { nodes, edges } = useMemo(() => placed(graph), [graph])
-  if (graph.nodes.length === 0) return <p className="loading">No step has begun yet.</p>
+  if (graph.nodes.length === 0)
+    return <p className="loading">{ended ? 'This run had no steps.' : 'No step has begun yet.'}</p>
   return (
     <>
       <div className="graph">
@@ -63,7 +64,7 @@ function placed({ nodes, edges }: RunGraph): { nodes: Node[]; edges: Edge[] } {
       const { x, y } = layered.node(node.name) as { x: number; y: number }
       const label = (
         <>
-          <strong>{labelOf(node)}</strong>
+          <strong title={labelOf(node)}>{labelOf(node)}</strong>
           <span>{node.state === 'open' ? 'running' : duration(node.totalMs)}</span>
         </>
       )

@@ -21,6 +21,7 @@ export default function Inspector({ server, runs }: { server: Server; runs: read
     () => (second === undefined ? undefined : diff(states[0], states[1]).map(op => op.path)),
     [second, states],
   )
+  const [ofFirst, ofSecond] = useMemo(() => states.map(state => ({ state })), [states])
   const setFirst = useCallback((state: unknown) => setStates(([, other]) => [state, other]), [])
   const setSecond = useCallback((state: unknown) => setStates(([other]) => [other, state]), [])
   if (failed?.code === 'unauthenticated') return <ApiKey reason={failed.message} />
@@ -35,18 +36,30 @@ export default function Inspector({ server, runs }: { server: Server; runs: read
           </a>
         </div>
         {failed && <p className="note error">{failed.message}</p>}
-        {list.length === 0 && !failed && <p className="muted small">No run yet. Ask something in the chat.</p>}
-        <RunList list={list} first={first} second={second} more={more} />
+        {list?.length === 0 && !failed && (
+          <p className="muted small">
+            No run yet. Ask something in the <a href={chatHref()}>chat</a>.
+          </p>
+        )}
+        <RunList list={list ?? []} first={first} second={second} more={more} />
       </nav>
       <main className={`panels ${second === undefined ? '' : 'two'}`}>
         {first === undefined && (
-          <p className="loading">Choose a run to look into. A second one stands beside it with “Compare”.</p>
+          <section className="welcome" aria-labelledby="choose">
+            <img src="favicon.svg" alt="" width="48" height="48" />
+            <h2 id="choose">Look into a run</h2>
+            <p className="muted">
+              Its nodes as a graph, its time, its text, its state and the schema of that, at each of its events.
+              “Compare” shows a second run beside it.
+            </p>
+          </section>
         )}
         {first !== undefined && (
           <RunPanel
             key={first}
             id={first}
             differs={differs}
+            other={second === undefined ? undefined : ofSecond}
             onState={setFirst}
             close={() => (location.hash = second === undefined ? inspectHref() : inspectHref(second))}
           />
@@ -56,6 +69,7 @@ export default function Inspector({ server, runs }: { server: Server; runs: read
             key={`second ${second}`}
             id={second}
             differs={differs}
+            other={ofFirst}
             onState={setSecond}
             close={() => (location.hash = inspectHref(first))}
           />
@@ -97,7 +111,7 @@ function RunList({ list, first, second, more }: RunListProps) {
                 <span className="title">{agent}</span>
                 <span className={`badge ${status}`}>{status}</span>
                 <span className="muted small">
-                  {new Date(created_at).toLocaleTimeString()} · {last_sequence.toLocaleString('en')} events
+                  {when(created_at)} · {last_sequence.toLocaleString('en')} {last_sequence === 1 ? 'event' : 'events'}
                 </span>
               </a>
               {first !== undefined && !open && (
@@ -117,9 +131,16 @@ function RunList({ list, first, second, more }: RunListProps) {
   )
 }
 
+function when(iso: string): string {
+  const date = new Date(iso)
+  const isToday = date.toDateString() === new Date().toDateString()
+  if (isToday) return date.toLocaleTimeString([], { hour: 'numeric', minute: '2-digit' })
+  return date.toLocaleDateString([], { day: 'numeric', month: 'short', hour: 'numeric', minute: '2-digit' })
+}
+
 /** The newest runs are looked at again and again; older pages come when somebody scrolls there. */
 function useRuns(server: Server) {
-  const [list, setList] = useState<readonly RunInfo[]>([])
+  const [list, setList] = useState<readonly RunInfo[]>()
   const [next, setNext] = useState<string>()
   const [failed, setFailed] = useState<RuncastError>()
   const known = useRef(new Map<string, RunInfo>())

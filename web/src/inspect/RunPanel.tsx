@@ -2,17 +2,19 @@
 // While it runs the cursor stays at the newest event, until somebody moves it.
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { Icon } from '../Icon.tsx'
-import { Json } from '../parts/Part.tsx'
+import { duration, Json } from '../parts/Part.tsx'
+import { save } from '../save.ts'
 import { useSignal } from '../signal.ts'
 import { EventList } from './EventList.tsx'
 import { Graph } from './Graph.tsx'
 import { type OpenRun, openRun } from './open-run.ts'
 import type { Moment } from './protocol.ts'
 import { dotOf, graphOf, mermaidOf } from './run-graph.ts'
+import { SchemaView } from './SchemaView.tsx'
 import { StateTree } from './StateTree.tsx'
 import { Timeline } from './Timeline.tsx'
 
-const tabs = ['Graph', 'Timeline', 'State', 'Events'] as const
+const tabs = ['Graph', 'Timeline', 'Text', 'State', 'Schema', 'Events'] as const
 type Tab = (typeof tabs)[number]
 
 export interface RunPanelProps {
@@ -20,6 +22,8 @@ export interface RunPanelProps {
   readonly close: () => void
   /** Where its state differs from that of the run beside it. */
   readonly differs?: readonly string[] | undefined
+  /** The state of the run beside it. */
+  readonly other?: { readonly state: unknown } | undefined
   readonly onState?: (state: unknown) => void
 }
 
@@ -33,7 +37,7 @@ export function RunPanel(props: RunPanelProps) {
   return run ? <Opened {...props} run={run} /> : null
 }
 
-function Opened({ id, close, differs, onState, run }: RunPanelProps & { run: OpenRun }) {
+function Opened({ id, close, differs, other, onState, run }: RunPanelProps & { run: OpenRun }) {
   const reading = useSignal(run.reading)
   const [cursor, setCursor] = useState<number>()
   const [tab, setTab] = useState<Tab>('Graph')
@@ -42,80 +46,128 @@ function Opened({ id, close, differs, onState, run }: RunPanelProps & { run: Ope
   const first = moment?.event ? moment.event.sequence - moment.at + 1 : 1
   useEffect(() => onState?.(moment?.state.value), [onState, moment?.state.value])
   const go = (next: number) => setCursor(next >= reading.count ? undefined : Math.max(0, next))
+  const unread = reading.failed !== undefined && reading.count === 0
   return (
     <section className="run-panel" aria-label={`Run ${id}`}>
       <header>
-        <h2 title={id}>{id}</h2>
-        <span className={`badge ${moment?.status ?? ''}`}>{moment?.status ?? 'loading'}</span>
-        <Exports id={id} run={run} moment={moment} />
+        <h2>{moment?.agent ?? 'Run'}</h2>
+        {!unread && <span className={`badge ${moment?.status ?? ''}`}>{moment?.status ?? 'loading'}</span>}
         <button type="button" className="quiet only-icon" aria-label={`Close run ${id}`} onClick={close}>
           <Icon name="close" />
         </button>
+        <code className="id" title={id}>
+          {id}
+        </code>
+        {!unread && <Exports id={id} run={run} moment={moment} />}
       </header>
       {reading.failed !== undefined && (
         <p className="note error" role="alert">
-          {reading.failed}
+          <Icon name="alert" /> This run cannot be read{unread ? '' : ' any further'}: {reading.failed}
         </p>
       )}
-      <div className="slider">
-        <input
-          type="range"
-          min={0}
-          max={reading.count}
-          value={at}
-          aria-label="Event"
-          aria-valuetext={`after event ${at} of ${reading.count}`}
-          onChange={event => go(Number(event.target.value))}
-        />
-        <output>
-          {at.toLocaleString('en')} / {reading.count.toLocaleString('en')}
-        </output>
-        <button
-          type="button"
-          className="button small"
-          aria-pressed={cursor === undefined}
-          onClick={() => setCursor(undefined)}
-        >
-          {reading.ended ? 'End' : 'Live'}
-        </button>
-      </div>
-      {moment && <Facts moment={moment} counts={reading.counts} />}
-      <div role="tablist" aria-label="What to see" className="tabs">
-        {tabs.map(name => (
-          <button
-            key={name}
-            type="button"
-            role="tab"
-            aria-selected={tab === name}
-            tabIndex={tab === name ? 0 : -1}
-            onClick={() => setTab(name)}
-            onKeyDown={event => {
-              const move = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0
-              if (move === 0) return
-              const next = tabs[(tabs.indexOf(tab) + move + tabs.length) % tabs.length] as Tab
-              setTab(next)
-              ;(event.currentTarget.parentElement?.children[tabs.indexOf(next)] as HTMLElement | undefined)?.focus()
-            }}
-          >
-            {name}
-          </button>
-        ))}
-      </div>
-      <div role="tabpanel" aria-label={tab} className="panel-body">
-        {moment && tab === 'Graph' && <Graph steps={moment.steps} />}
-        {moment && tab === 'Timeline' && <Timeline moment={moment} />}
-        {moment && tab === 'State' && <StateView moment={moment} differs={differs} />}
-        {tab === 'Events' && <EventList run={run} count={reading.count} first={first} at={at} go={go} />}
-      </div>
+      {!unread && (
+        <>
+          <Slider at={at} count={reading.count} ended={reading.ended} follows={cursor === undefined} go={go} />
+          {moment && <Facts moment={moment} />}
+          <Tabs chosen={tab} choose={setTab} />
+          <div role="tabpanel" aria-label={tab} className="panel-body">
+            {moment && tab === 'Graph' && <Graph steps={moment.steps} ended={hasEnded(moment)} />}
+            {moment && tab === 'Timeline' && <Timeline moment={moment} />}
+            {moment && tab === 'Text' && <TextView moment={moment} />}
+            {moment && tab === 'State' && <StateView moment={moment} differs={differs} />}
+            {moment && tab === 'Schema' && (
+              <SchemaView moment={moment} other={other} go={sequence => go(sequence - first + 1)} />
+            )}
+            {tab === 'Events' && (
+              <EventList run={run} count={reading.count} first={first} at={at} moved={cursor !== undefined} go={go} />
+            )}
+          </div>
+        </>
+      )}
       {moment?.event && (
         <details className="fold event">
           <summary>
-            <code>{moment.event.type}</code> <span className="muted">event {moment.event.sequence}</span>
+            <code>{moment.event.type}</code>{' '}
+            <span className="muted">event {moment.event.sequence.toLocaleString('en')}</span>
           </summary>
           <Json value={moment.event} label="Event" />
         </details>
       )}
     </section>
+  )
+}
+
+interface SliderProps {
+  readonly at: number
+  readonly count: number
+  readonly ended: boolean
+  readonly follows: boolean
+  readonly go: (at: number) => void
+}
+
+function Slider({ at, count, ended, follows, go }: SliderProps) {
+  return (
+    <div className="slider">
+      <button
+        type="button"
+        className="quiet only-icon"
+        aria-label="One event back"
+        disabled={at === 0}
+        onClick={() => go(at - 1)}
+      >
+        <Icon name="back" />
+      </button>
+      <input
+        type="range"
+        min={0}
+        max={count}
+        value={at}
+        aria-label="Event"
+        aria-valuetext={`after event ${at} of ${count}`}
+        onChange={event => go(Number(event.target.value))}
+      />
+      <button
+        type="button"
+        className="quiet only-icon"
+        aria-label="One event on"
+        disabled={at >= count}
+        onClick={() => go(at + 1)}
+      >
+        <Icon name="on" />
+      </button>
+      <output>
+        {at.toLocaleString('en')} / {count.toLocaleString('en')}
+      </output>
+      <button type="button" className="button small" aria-pressed={follows} onClick={() => go(count)}>
+        {ended ? 'End' : 'Live'}
+      </button>
+    </div>
+  )
+}
+
+function Tabs({ chosen, choose }: { chosen: Tab; choose: (tab: Tab) => void }) {
+  return (
+    <div role="tablist" aria-label="What to see" className="tabs">
+      {tabs.map((name, index) => (
+        <button
+          key={name}
+          type="button"
+          role="tab"
+          aria-selected={chosen === name}
+          tabIndex={chosen === name ? 0 : -1}
+          onClick={() => choose(name)}
+          onKeyDown={event => {
+            const move = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0
+            if (move === 0) return
+            const next = (index + move + tabs.length) % tabs.length
+            choose(tabs[next] as Tab)
+            ;(event.currentTarget.parentElement?.children[next] as HTMLElement | undefined)?.focus()
+          }}
+        >
+          {name}
+        </button>
+      ))}
+    </div>
   )
 }
 
@@ -140,15 +192,21 @@ function useMoment(run: OpenRun, at: number): Moment | undefined {
   return moment
 }
 
-function Facts({ moment, counts }: { moment: Moment; counts: Readonly<Record<string, number>> }) {
-  const { usage, nowMs, startMs, error } = moment
+function hasEnded({ status }: Moment): boolean {
+  return status === 'completed' || status === 'failed' || status === 'cancelled'
+}
+
+/** All of it as it was at the cursor. */
+function Facts({ moment }: { moment: Moment }) {
+  const { usage, nowMs, startMs, tokens, error } = moment
   const facts: [string, string | undefined][] = [
-    ['Time', `${((nowMs - startMs) / 1_000).toFixed(2)} s`],
-    ['Steps', String(moment.steps.length)],
-    ['Tool calls', String(moment.spans.filter(span => span.lane === 'tool').length)],
-    ['Token events', (counts['token'] ?? 0).toLocaleString('en')],
-    ['Tokens told', usage?.total_tokens?.toLocaleString('en')],
-    ['Cost', usage?.cost_usd === undefined ? undefined : `$${usage.cost_usd}`],
+    ['Began', startMs === 0 ? undefined : beganText(startMs)],
+    ['Time', duration(nowMs - startMs)],
+    ['Steps', moment.steps.length.toLocaleString('en')],
+    ['Tool calls', moment.spans.filter(span => span.lane === 'tool').length.toLocaleString('en')],
+    ['Token events', tokens.toLocaleString('en')],
+    ['Tokens used', usage?.total_tokens?.toLocaleString('en')],
+    ['Cost told', usage?.cost_usd === undefined ? undefined : `$${usage.cost_usd}`],
   ]
   return (
     <>
@@ -163,27 +221,54 @@ function Facts({ moment, counts }: { moment: Moment; counts: Readonly<Record<str
             ),
         )}
       </dl>
-      {error !== undefined && <p className="note error">{error}</p>}
+      {error !== undefined && (
+        <p className="note error">
+          <Icon name="alert" /> {error}
+        </p>
+      )}
     </>
+  )
+}
+
+function beganText(ms: number): string {
+  return new Date(ms).toLocaleString([], {
+    day: 'numeric',
+    month: 'short',
+    hour: 'numeric',
+    minute: '2-digit',
+    second: '2-digit',
+  })
+}
+
+function TextView({ moment }: { moment: Moment }) {
+  if (moment.text === '')
+    return <p className="loading">{hasEnded(moment) ? 'This run said nothing.' : 'Nothing has been said yet.'}</p>
+  return (
+    <pre className="said-text" tabIndex={0} role="group" aria-label="Text" dir="auto">
+      {moment.text}
+    </pre>
   )
 }
 
 function StateView({ moment, differs }: { moment: Moment; differs: readonly string[] | undefined }) {
   const { state, change } = moment
   const version = `Version ${state.version}${change ? `, changed by event ${change.sequence}` : ''}`
+  if (state.version === 0 && !differs)
+    return <p className="loading">{hasEnded(moment) ? 'This run told no state.' : 'This run has told no state yet.'}</p>
   return (
     <div className="state" tabIndex={0} role="group" aria-label="State">
       <p className="muted small">
-        {differs
-          ? `${differs.length} differences to the other run`
-          : state.version === 0
-            ? 'This run has told no state yet.'
-            : version}
+        {differs ? differencesText(differs.length) : version}
         {!state.certain && ' (a change was missed: this may be old)'}
       </p>
       <StateTree value={state.value} changed={differs ?? change?.paths ?? []} label="State" />
     </div>
   )
+}
+
+function differencesText(count: number): string {
+  if (count === 0) return 'The same state as the other run'
+  return count === 1 ? '1 difference to the other run' : `${count.toLocaleString('en')} differences to the other run`
 }
 
 function Exports({ id, run, moment }: { id: string; run: OpenRun; moment: Moment | undefined }) {
@@ -209,12 +294,4 @@ function Exports({ id, run, moment }: { id: string; run: OpenRun; moment: Moment
       ))}
     </div>
   )
-}
-
-function save(blob: Blob, name: string): void {
-  const link = document.createElement('a')
-  link.href = URL.createObjectURL(blob)
-  link.download = name
-  link.click()
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
 }

@@ -6,6 +6,8 @@ import { duration } from '../parts/Part.tsx'
 import type { Moment, Span } from './protocol.ts'
 
 const rowPx = 30
+/** Where the scale is labelled, as parts of the whole. */
+const marks = [0, 0.25, 0.5, 0.75]
 
 export function Timeline({ moment }: { moment: Moment }) {
   const { spans, nowMs, startMs } = moment
@@ -20,6 +22,13 @@ export function Timeline({ moment }: { moment: Moment }) {
   if (spans.length === 0) return <p className="loading">Nothing has begun yet.</p>
   return (
     <div ref={place} className="timeline" tabIndex={0} role="group" aria-label={`Timeline, ${duration(totalMs)}`}>
+      <div className="scale" aria-hidden="true">
+        {marks.map(mark => (
+          <span key={mark} style={{ insetInlineStart: `${mark * 100}%` }}>
+            {mark === 0 ? '0' : duration(totalMs * mark)}
+          </span>
+        ))}
+      </div>
       <div role="list" style={{ height: rows.getTotalSize(), position: 'relative' }}>
         {rows.getVirtualItems().map(({ index, start, key }) => {
           const span = spans[index] as Span

@@ -12,7 +12,7 @@ export interface OpenRun {
 
 export function openRun(run: string): OpenRun {
   const worker = new Worker(new URL('./run-worker.ts', import.meta.url), { type: 'module' })
-  const reading = createSignal<Reading>({ count: 0, ended: false, counts: {} })
+  const reading = createSignal<Reading>({ count: 0, ended: false })
   const waiting = new Map<number, (value: never) => void>()
   let asked = 0
   worker.onmessage = ({ data }: MessageEvent<Tell>) => {

@@ -2,6 +2,7 @@
 // thousand events, and each message is copied.
 import type { Event } from '../../../src/client/index.ts'
 import type { Step, ViewState } from '../../../src/state/view.ts'
+import type { SchemaVersion } from './schema.ts'
 
 export type Ask =
   | { readonly kind: 'open'; readonly base: string; readonly apiKey?: string | undefined; readonly run: string }
@@ -24,7 +25,6 @@ export interface Reading {
   /** Events read. */
   readonly count: number
   readonly ended: boolean
-  readonly counts: Readonly<Record<string, number>>
   readonly failed?: string
 }
 
@@ -48,21 +48,26 @@ export interface Row {
 export interface Moment {
   readonly at: number
   readonly status: string
+  readonly agent?: string
   readonly event?: Event
   readonly startMs: number
   readonly nowMs: number
   readonly steps: readonly Step[]
   readonly spans: readonly Span[]
   readonly state: ViewState
+  /** How the state's schema changed, over the whole run as far as it is read. */
+  readonly schema: readonly SchemaVersion[]
   /** The newest change of the state up to here. */
   readonly change?: { readonly sequence: number; readonly paths: readonly string[] }
+  /** Token events up to here. */
+  readonly tokens: number
   readonly usage?: {
     readonly input_tokens?: number
     readonly output_tokens?: number
     readonly total_tokens?: number
     readonly cost_usd?: number
   }
-  /** The newest words. */
+  /** What the run had said up to here; of a long text the end. */
   readonly text: string
   readonly error?: string
 }

@@ -2,19 +2,21 @@
 // A view is kept every so many events, so that any cursor is a short fold away. It must never send more than is shown.
 import { connect, type Event, isTerminal } from '../../../src/client/index.ts'
 import { emptyView, foldBatch, foldInto, usageOf, type View } from '../../../src/state/fold.ts'
-import type { Part } from '../../../src/state/view.ts'
+import { type Part, textOf } from '../../../src/state/view.ts'
 import type { Ask, Filter, Moment, Row, Rows, Span, Tell } from './protocol.ts'
+import { createSchemaHistory } from './schema.ts'
 
 /** Folding that many events takes a few milliseconds. */
 const keepEvery = 1_000
 /** How often the page is told of progress. */
 const tellMs = 100
 const wordsCharsMax = 160
-const textCharsMax = 4_000
+/** Enough to read on from; the whole text is in the chat and in the export. */
+const textCharsMax = 20_000
 
 const events: Event[] = []
 const kept: View[] = []
-const counts: Record<string, number> = {}
+const schema = createSchemaHistory()
 /** Positions of the events that pass a filter. */
 const passed: Record<Exclude<Filter, 'all'>, number[]> = { 'no tokens': [], state: [] }
 let head = emptyView()
@@ -54,10 +56,11 @@ function take(event: Event): void {
   if (events.length % keepEvery === 0) kept.push(copyOf(head))
   foldInto(head, event)
   const position = events.push(event) - 1
-  const name = event.type === 'custom' ? event.name : event.type
-  counts[name] = (counts[name] ?? 0) + 1
   if (event.type !== 'token') passed['no tokens'].push(position)
-  if (event.type === 'state') passed.state.push(position)
+  if (event.type === 'state') {
+    passed.state.push(position)
+    if (head.state.certain) schema.take(event.sequence, head.state.value)
+  }
   if (isTerminal(event.type)) ended = true
 }
 
@@ -84,17 +87,32 @@ function momentAt(asked: number): Moment {
   return {
     at,
     status: view.status,
+    ...(head.agent_name !== undefined && { agent: head.agent_name }),
     startMs,
     nowMs,
     steps: view.steps,
     spans: spansOf(view, startMs, nowMs),
     state: view.state,
+    schema: schema.versions,
+    tokens: tokensBefore(at),
     usage: usageOf(view),
-    text: newestText(view.parts),
+    text: textOf(view).slice(-textCharsMax),
     ...(event && { event }),
     ...(change && { change }),
     ...(view.terminal?.type === 'error' && { error: `${view.terminal.code}: ${view.terminal.error}` }),
   }
+}
+
+/** How many of the first `at` events are tokens: the others are listed, in order. */
+function tokensBefore(at: number): number {
+  const others = passed['no tokens']
+  let low = 0
+  for (let high = others.length; low < high; ) {
+    const middle = (low + high) >> 1
+    if ((others[middle] as number) < at) low = middle + 1
+    else high = middle
+  }
+  return at - low
 }
 
 function changeBefore(at: number): Moment['change'] {
@@ -146,11 +164,6 @@ function nameOf(part: Part): Pick<Span, 'lane' | 'name'> {
   return { lane: 'other', name: part.kind }
 }
 
-function newestText(parts: readonly Part[]): string {
-  const part = parts.findLast(one => one.kind === 'text' || one.kind === 'text_block' || one.kind === 'reasoning')
-  return part && 'content' in part ? part.content.slice(-textCharsMax) : ''
-}
-
 function rowsOf(from: number, count: number, filter: Filter): Rows {
   const startMs = timeOf(events[0])
   const positions = filter === 'all' ? undefined : passed[filter]
@@ -195,7 +208,7 @@ function tell(): void {
   clearTimeout(timer)
   timer = undefined
   toldAt = performance.now()
-  send({ kind: 'progress', count: events.length, ended, counts, ...(failed !== undefined && { failed }) })
+  send({ kind: 'progress', count: events.length, ended, ...(failed !== undefined && { failed }) })
 }
 
 function answer(id: number, value: Rows | Moment | Blob): void {

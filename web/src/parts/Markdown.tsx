@@ -48,6 +48,8 @@ const Block = memo(
       USE_PROFILES: { html: true },
       FORBID_TAGS: ['style', 'form', 'button', 'textarea', 'select', 'video', 'audio', 'source', 'picture', 'iframe'],
       FORBID_ATTR: ['style', 'class', 'id', 'name', 'srcset', 'background'],
+      // Without that, the next line is asked of every attribute.
+      ADD_URI_SAFE_ATTR: ['align', 'start', 'type', 'checked', 'disabled'],
       ALLOWED_URI_REGEXP: /^(?:https?:|mailto:|tel:|#|data:image\/(?:png|jpeg|gif|webp);)/i,
     })
     return (
