@@ -1,7 +1,7 @@
 // The port: where events are kept. A backend is one file that implements Log and passes test/suites/log.suite.ts.
 // Only one thing is atomic: an append to one log. Nothing ever needs two logs to change together.
 import { directShape, type Entry, plainShape, runShape, type Shape, type SlabBatch, type State } from './batch.ts'
-import { RuncastError } from './error.ts'
+import { RuncastError, shown } from './error.ts'
 import { type Event, isTerminal, type Json } from './event.ts'
 
 /** Which log: the events of a run, what a run is told, or which runs exist. */
@@ -12,6 +12,22 @@ export const inboxKey = (run: string): Key => `inbox/${run}`
 export const tenantFeed = (tenant: string): Key => `feed/tenant/${tenant}`
 /** The tenant is encoded, so that no tenant's name can reach into another's threads. */
 export const threadFeed = (tenant: string, thread: string): Key => `feed/thread/${encodeURIComponent(tenant)}/${thread}`
+
+/** As much as a part of a path may hold, percent-encoding aside. */
+const threadCharsMax = 200
+
+/** Refuses what cannot name a thread: it is a part of paths, and all blank ones would be one thread of strangers. */
+export function checkThread(thread: string, field: string): void {
+  const says = faultOf(thread)
+  if (says === undefined) return
+  throw new RuncastError('invalid_request', `${field} ${shown(thread)} ${says}`, { details: { field } })
+}
+
+function faultOf(thread: string): string | undefined {
+  if (thread.trim() === '') return 'is blank; name a thread, or leave it out'
+  if (thread.length > threadCharsMax) return `has ${thread.length} characters; give at most ${threadCharsMax}`
+  return thread.isWellFormed() ? undefined : 'has half a surrogate pair, which no URL can say; give whole characters'
+}
 
 export type Status = 'accepted' | 'running' | 'completed' | 'failed' | 'cancelled'
 

@@ -5,7 +5,7 @@ import { checked } from './agent/schema.ts'
 import { RuncastError, shown } from './error.ts'
 import { type Json, runIdPattern } from './event.ts'
 import { createFeeds, threadOf } from './feeds.ts'
-import { type Head, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
+import { checkThread, type Head, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
 import { type Owner, own } from './owner.ts'
 import { persist } from './persist.ts'
 import { acceptedOf, createRecovery, isOrphan, orphan, type Resumed } from './recovery.ts'
@@ -71,12 +71,7 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
     if (stopping) throw new RuncastError('not_ready', 'the server is shutting down; try again')
     const agent = agentOf(agents, name)
     const input = await checked(agent.input, raw, 'input', 'invalid_input')
-    if (opts.thread?.trim() === '') {
-      throw new RuncastError(
-        'invalid_request',
-        `thread_id ${shown(opts.thread)} is blank; name a thread, or leave it out`,
-      )
-    }
+    if (opts.thread !== undefined) checkThread(opts.thread, 'thread_id')
     const run_id = runIdOf(who, opts)
     return alone(run_id, () => begin(who, agent, input, raw, run_id, opts))
   }

@@ -126,6 +126,7 @@ effect('expose.port, expose.host', 'decide where it listens', async () => {
 effect('expose.cors', 'lets pages of other origins in, streams too', async () => {
   await using served = await serving({ 'expose.cors': { origins: ['https://app.example'], methods: ['GET'] } })
   const { run } = await finished(served, {})
+  assert.equal((await fetch(`${served.url}/runs`, { method: 'OPTIONS' })).status, 204, 'also when no browser asks')
   for (const path of ['/health', `/runs/${run}/events`, `/runs/${run}/events?after=99`]) {
     const answer = await fetch(served.url + path, { headers: { origin: 'https://app.example' } })
     assert.equal(answer.headers.get('access-control-allow-origin'), 'https://app.example', path)

@@ -5,6 +5,7 @@ import { connect } from 'node:net'
 import { after, before, test } from 'node:test'
 import { z } from 'zod'
 import { defineAgent } from '../src/agent/define.ts'
+import type { Code } from '../src/error.ts'
 import { type Served, serve } from '../src/server.ts'
 import { apiKeys } from '../src/transports/http/auth.ts'
 
@@ -111,6 +112,19 @@ const badBodies: readonly [string, string, RegExp][] = [
   ['NaN', '{"text":NaN}', /JSON/],
   ['a bare word', 'hello', /JSON/],
 ]
+const levels = (count: number) => '['.repeat(count) + ']'.repeat(count)
+const badWhole: readonly [string, BodyInit, Record<string, string>, RegExp][] = [
+  ['4,000 levels', levels(4_000), {}, /nested deeper than 100 levels/],
+  ['101 levels', `{"text":${levels(100)}}`, {}, /text\.0.*nested deeper/],
+  ['a number beyond every double', '{"text":"x","tags":[1,-1e999]}', {}, /"tags\.1".*1\.8e308/],
+  ['white space', '   ', {}, /JSON/],
+  ['bytes that are no UTF-8', new Uint8Array([0x22, 0xff, 0xfe, 0x80, 0x22]), {}, /not UTF-8/],
+  ['Latin-1', new Uint8Array([0x22, 0xe9, 0x22]), { 'content-type': 'application/json; charset=latin1' }, /not UTF-8/],
+  ['a text that is no UTF-8', new Uint8Array([0xe9]), { 'content-type': 'text/plain' }, /not UTF-8/],
+  ['a compressed body', '{"text":"x"}', { 'content-encoding': 'gzip' }, /content-encoding "gzip"/],
+  ['an unknown JSON', '{"text":"x"}', { 'content-type': 'application/x+json' }, /x\+json.*application\/json/],
+  ['an empty content-type', '{"text":"x"}', { 'content-type': '' }, /content-type ""/],
+]
 const badStarts: readonly [string, string, number, string, RegExp][] = [
   ['a run id that begins with _', '?run_id=_x', 400, 'invalid_run_id', /_x/],
   ['a run id of 129 characters', `?run_id=${'a'.repeat(129)}`, 400, 'invalid_run_id', /128/],
@@ -118,6 +132,14 @@ const badStarts: readonly [string, string, number, string, RegExp][] = [
   ['a run id with a slash', '?run_id=..%2Fetc', 400, 'invalid_run_id', /etc/],
   ['a run id with a newline', '?run_id=a%0Ab', 400, 'invalid_run_id', /\\n/],
   ['an empty run id', '?run_id=', 400, 'invalid_run_id', /1 to 128/],
+  ['a run id of letters that are not ASCII', '?run_id=%C3%A9%F0%9F%98%80', 400, 'invalid_run_id', /é/],
+  ['a run id with a header', '?run_id=a%0D%0AX-Evil:%201', 400, 'invalid_run_id', /a\\r\\nX-Evil/],
+  ['a query that is no UTF-8', '?thread_id=%ff', 400, 'invalid_request', /"thread_id=%ff".*percent-encoded/],
+  ['a query that is not percent-encoded', '?thread_id=%zz', 400, 'invalid_request', /%zz.*percent-encoded/],
+  ['a parameter without a name', '?=1', 400, 'invalid_request', /"": unknown/],
+  ['a parameter in brackets', '?agent[]=strict', 400, 'invalid_request', /agent\[\].*run_id, agent/],
+  ['the parameter __proto__', '?__proto__=1', 400, 'invalid_request', /__proto__: unknown/],
+  ['the parameter constructor', '?constructor=1', 400, 'invalid_request', /constructor: unknown/],
   ['a run id that exists', '?run_id=done', 409, 'conflict', /done/],
   ['an agent that is not there', '?agent=nobody', 404, 'not_found', /nobody.*strict/],
   ['an empty agent', '?agent=', 404, 'not_found', /strict/],
@@ -139,6 +161,12 @@ const badCursors: readonly [string, string, RegExp][] = [
   ['after=0x10', '?after=0x10', /after.*0x10/],
   ['an after without a value', '?after=', /after.*""/],
   ['one bad cursor beside a good one', '?after=1&from_sequence=x', /from_sequence.*x/],
+  ['after=NaN', '?after=NaN', /after.*"NaN"/],
+  ['after=Infinity', '?after=Infinity', /after.*"Infinity"/],
+  ['after=+1', '?after=%2B1', /after.*"\+1"/],
+  ['after in other digits', '?after=%D9%A1', /after.*"١"/],
+  ['after twice', '?after=1&after=2', /after.*\["1","2"\]/],
+  ['a timeout of 400 digits', `?timeout=${'9'.repeat(400)}`, /timeout.*"9{140}…"/],
   ['after beyond safe integers', '?after=9007199254740993', /after/],
   ['from_sequence=-1', '?from_sequence=-1', /from_sequence/],
   ['from_sequence=first', '?from_sequence=first', /from_sequence.*first/],
@@ -177,6 +205,11 @@ const rows: Row[] = [
     ),
     row(`${path}: no body`, 422, 'invalid_input', /object/, () => fetch(served.url + path, { method: 'POST' })),
     row(`${path}: a body that is too large`, 413, 'too_large', /large/, () => post(path, { text: 'x'.repeat(20_000) })),
+    ...badWhole.map(([title, body, headers, names]) =>
+      row(`${path}: ${title}`, 400, 'invalid_request', names, () =>
+        fetch(served.url + path, { method: 'POST', headers: { ...json, ...headers }, body }),
+      ),
+    ),
     row(`${path}: a form`, 400, 'invalid_request', /form-urlencoded.*application\/json/, () =>
       post(path, 'text=x', { 'content-type': 'application/x-www-form-urlencoded' }),
     ),
@@ -237,6 +270,44 @@ const rows: Row[] = [
   row('cancel of a run that is not there', 404, 'not_found', /nobody/, () =>
     fetch(`${served.url}/runs/nobody/cancel`, { method: 'POST' }),
   ),
+  row('a query where none is known', 400, 'invalid_request', /x: unknown.*none/, get('/runs/done?x=1')),
+  row('a thousand parameters', 400, 'invalid_request', /a0, a1, a2, a3, a4 and 995 more: unknown/, () =>
+    get(`/runs?${Array.from({ length: 1000 }, (_, n) => `a${n}=1`).join('&')}`)(),
+  ),
+  row('a part of a path that is too long', 400, 'invalid_request', /"\/runs\/a+…" has more than 256/, () =>
+    get(`/runs/${'a'.repeat(300)}`)(),
+  ),
+  row('a path of 12,000 characters', 404, 'not_found', /^there is no GET \/a{139};/, () =>
+    get(`/${'a'.repeat(12_000)}`)(),
+  ),
+  row('a run that is no UTF-8', 400, 'invalid_request', /"\/runs\/%ff".*percent-encoded/, get('/runs/%ff')),
+  row('a reason of 1,001 characters', 400, 'invalid_request', /reason.*1000.*"r{140}…"/, () =>
+    post(`/runs/done/cancel?reason=${'r'.repeat(1001)}`, null),
+  ),
+  row('an answer without a value', 400, 'invalid_request', /value: it is missing/, () =>
+    post('/runs/done/input', { input_id: 'a' }),
+  ),
+  row('two Last-Event-IDs', 400, 'invalid_request', /Last-Event-ID.*"1, 2"/, () =>
+    fetch(`${served.url}/runs/done/events`, {
+      headers: [
+        ['last-event-id', '1'],
+        ['last-event-id', '2'],
+      ],
+    }),
+  ),
+  row('a thread of a face with half a character', 400, 'invalid_request', /thread_id "\\ud800".*half/, () =>
+    post('/agui/strict', '{"threadId":"\\ud800","runId":"half","messages":[{"id":"m","role":"user","content":"x"}]}'),
+  ),
+  row('a thread of a face that is too long', 400, 'invalid_request', /thread_id.*201 characters.*200/, () =>
+    post('/api/chat', {
+      id: 'c'.repeat(201),
+      messages: [{ id: 'm', role: 'user', parts: [{ type: 'text', text: 'x' }] }],
+    }),
+  ),
+  row('an AG-UI request without anything', 400, 'invalid_request', /threadId: it is missing; runId.*messages/, () =>
+    post('/agui', {}),
+  ),
+  row('TRACE', 404, 'not_found', /TRACE/, () => raw('TRACE /runs HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')),
   row('a path that is not there', 404, 'not_found', /GET \/run;/, get('/run')),
   row('a method that is not there', 404, 'not_found', /PUT/, () => fetch(`${served.url}/runs`, { method: 'PUT' })),
   row('a thread feed with a bad cursor', 400, 'invalid_request', /after/, get('/threads/t/events?after=x')),
@@ -258,56 +329,138 @@ const rows: Row[] = [
 
 for (const { ids, title, send, status, code, names } of rows) {
   test(`${ids} ${title} is refused with ${code}, and the next request is served`, async () => {
-    const answer = await send()
-    const text = await answer.text()
-    assert.equal(answer.status, status, text)
-    const body = JSON.parse(text) as { success: boolean; error: string; code: string; details: object }
-    assert.deepEqual(Object.keys(body), ['success', 'error', 'code', 'details'])
-    assert.equal(body.success, false)
-    assert.equal(body.code, code, text)
-    assert.match(body.error, names)
-    assert.doesNotMatch(text, /\.ts:|node_modules/, 'no stack')
-    assert.equal((await fetch(`${served.url}/health`)).status, 200)
+    await refused(await send(), { status, code, names })
   })
 }
 
+async function refused(answer: Response, { status, code, names }: Pick<Row, 'status' | 'code' | 'names'>) {
+  const text = await answer.text()
+  assert.equal(answer.status, status, text)
+  const body = JSON.parse(text) as { success: boolean; error: string; code: string; details: object }
+  assert.deepEqual(Object.keys(body), ['success', 'error', 'code', 'details'])
+  assert.equal(body.success, false)
+  assert.equal(body.code, code, text)
+  assert.match(body.error, names)
+  assert.doesNotMatch(text, /\.ts:|node_modules/, 'no stack')
+  assert.ok(text.length < 2_000, 'a refusal repeats no page of what was sent')
+  assert.equal((await fetch(`${served.url}/health`)).status, 200)
+}
+
 /** Requests that fetch cannot make. */
-const frames: readonly [string, string, RegExp][] = [
-  ['no HTTP at all', 'hello\r\n\r\n', /^HTTP\/1\.1 400/],
-  ['a method with a space', 'GE T / HTTP/1.1\r\nhost: x\r\n\r\n', /^HTTP\/1\.1 400/],
-  ['a header without a colon', 'GET / HTTP/1.1\r\nhost x\r\n\r\n', /^HTTP\/1\.1 400/],
+const frames: readonly [string, string | Uint8Array, number, Code, RegExp][] = [
+  ['no HTTP at all', 'hello\r\n\r\n', 400, 'invalid_request', /no HTTP/],
+  ['a TLS handshake', new Uint8Array([0x16, 3, 1, 0]), 400, 'invalid_request', /no HTTP/],
+  ['the preface of HTTP/2', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 400, 'invalid_request', /no HTTP/],
+  ['a version that is none', 'GET / HTTP/9.9\r\nhost: x\r\n\r\n', 400, 'invalid_request', /version/],
+  ['a method with a space', 'GE T / HTTP/1.1\r\nhost: x\r\n\r\n', 400, 'invalid_request', /method/],
+  ['a method in small letters', 'get / HTTP/1.1\r\nhost: x\r\n\r\n', 400, 'invalid_request', /method/],
+  ['a path without a slash', 'GET runs HTTP/1.1\r\nhost: x\r\n\r\n', 400, 'invalid_request', /url/],
+  ['a path with a byte beyond ASCII', 'GET /runs/\u00e9 HTTP/1.1\r\nhost: x\r\n\r\n', 400, 'invalid_request', /url/],
+  ['a header without a colon', 'GET / HTTP/1.1\r\nhost x\r\n\r\n', 400, 'invalid_request', /header/],
+  ['no Host', 'GET /runs HTTP/1.1\r\nconnection: close\r\n\r\n', 400, 'invalid_request', /Host is missing/],
+  [
+    'an expectation that is none',
+    'POST /runs HTTP/1.1\r\nhost: x\r\nexpect: 200-maybe\r\ncontent-length: 0\r\n\r\n',
+    417,
+    'invalid_request',
+    /"200-maybe"/,
+  ],
   [
     'two content lengths',
     'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}',
-    /^HTTP\/1\.1 400/,
+    400,
+    'invalid_request',
+    /Content-Length/,
   ],
-  ['a negative content length', 'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-length: -2\r\n\r\n{}', /^HTTP\/1\.1 400/],
+  [
+    'a length and chunks',
+    'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n',
+    400,
+    'invalid_request',
+    /Transfer-Encoding/,
+  ],
+  [
+    'a coding that is none',
+    'POST /runs HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n{}',
+    400,
+    'invalid_request',
+    /Transfer-Encoding/,
+  ],
+  [
+    'a negative content length',
+    'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-length: -2\r\n\r\n{}',
+    400,
+    'invalid_request',
+    /Content-Length/,
+  ],
   [
     'a bad chunk size',
     'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n',
-    /^HTTP\/1\.1 400/,
+    400,
+    'invalid_request',
+    /chunk/,
   ],
   [
     'a bad percent encoding',
     'GET /runs/%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n',
-    /^HTTP\/1\.1 400[\s\S]*invalid_request/,
+    400,
+    'invalid_request',
+    /%zz/,
   ],
-  ['headers of 100 kB', `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(100_000)}\r\n\r\n`, /^HTTP\/1\.1 431/],
+  [
+    'headers of 100 kB',
+    `GET / HTTP/1.1\r\nhost: x\r\nx: ${'x'.repeat(100_000)}\r\n\r\n`,
+    431,
+    'too_large',
+    /fewer or shorter headers/,
+  ],
 ]
 
-for (const [title, bytes, expected] of frames) {
-  test(`H116 ${title} is refused, and the next request is served`, async () => {
-    const { hostname, port } = new URL(served.url)
-    const socket = connect({ host: hostname, port: Number(port) })
-    let text = ''
-    socket.on('data', chunk => (text += chunk.toString('latin1')))
-    socket.on('error', () => {})
-    socket.write(bytes)
-    await new Promise(resolve => socket.once('close', resolve))
-    assert.match(text, expected)
-    assert.equal((await fetch(`${served.url}/health`)).status, 200)
+/** Sends bytes as they are; the answer when the server has closed the connection. */
+async function raw(bytes: string | Uint8Array): Promise<Response> {
+  const { hostname, port } = new URL(served.url)
+  const socket = connect({ host: hostname, port: Number(port) })
+  const chunks: Buffer[] = []
+  socket.on('data', chunk => chunks.push(chunk))
+  socket.on('error', () => {})
+  socket.write(typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes)
+  await new Promise(resolve => socket.once('close', resolve))
+  const text = Buffer.concat(chunks).toString()
+  const [head = '', body = ''] = text.split('\r\n\r\n')
+  // A short body in chunks is one chunk.
+  const plain = /transfer-encoding: chunked/i.test(head) ? (body.split('\r\n')[1] ?? '') : body
+  return new Response(plain, { status: Number(/^HTTP\/1\.1 (\d+)/.exec(head)?.[1] ?? 599) })
+}
+
+for (const [title, bytes, status, code, names] of frames) {
+  test(`H116 ${title} is refused with ${code}, and the next request is served`, async () => {
+    await refused(await raw(bytes), { status, code, names })
   })
 }
+
+test('H116 a body that stops half-way takes nothing from others, and its connection can be left', async () => {
+  const { hostname, port } = new URL(served.url)
+  const stopped = connect({ host: hostname, port: Number(port) })
+  const head = 'POST /runs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n'
+  stopped.write(`${head}5\r\n{"t`)
+  assert.equal((await post('/invoke', ok)).status, 200)
+  stopped.resetAndDestroy()
+  assert.equal((await post('/invoke', ok)).status, 200)
+})
+
+test('H116 what looks odd and is not wrong is served: a byte order mark, an absolute URL, HEAD, OPTIONS, percent-encoding', async () => {
+  assert.equal((await post('/invoke', `\uFEFF${JSON.stringify(ok)}`)).status, 200)
+  for (const line of ['GET http://elsewhere.example/runs?limit=1', 'HEAD /runs', 'GET /%72uns', 'GET /runs?&&']) {
+    assert.equal((await raw(`${line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`)).status, 200, line)
+  }
+  const name = encodeURIComponent('a\r\nX-Evil: 1 é😀')
+  assert.equal((await post(`/runs?thread_id=${name}&run_id=odd`, ok)).status, 202)
+  const { runs } = (await (await get(`/runs?thread_id=${name}`)()).json()) as { runs: { run_id: string }[] }
+  assert.deepEqual(
+    runs.map(({ run_id }) => run_id),
+    ['odd'],
+  )
+})
 
 test('DK76 every endpoint but health, readiness and docs wants the key, streams too; the right one opens them', async () => {
   const paths = [

@@ -1,9 +1,10 @@
 // Conversations: threads and their messages, for whoever opens a chat again. A sink that follows each tenant's feed and
 // keeps what runs left behind in SQL. Commands are entries of the thread's feed and come back by the same fold, so there
 // is no second write that could drift. Reading a conversation first catches up with its feed.
-import { RuncastError } from '../error.ts'
+import { RuncastError, shown } from '../error.ts'
 import type { Json } from '../event.ts'
 import {
+  checkThread,
   type ConversationEntry,
   type FeedEntry,
   type Log,
@@ -104,8 +105,6 @@ export interface ConversationsOptions {
   readonly onError?: (error: RuncastError) => void
 }
 
-/** A thread's id: as long as the query of a run may name one. */
-const threadCharsMax = 200
 export async function createConversations(options: ConversationsOptions): Promise<Conversations> {
   const { log, deps, onError = () => {} } = options
   const database = await openDatabase(options.db)
@@ -181,10 +180,7 @@ export async function createConversations(options: ConversationsOptions): Promis
         ...(title !== undefined && { title: checkedTitle(title) }),
         ...(user !== undefined && { user_id: user }),
       }
-      if (thread === '' || thread.length > threadCharsMax) {
-        const message = `a conversation's id has 1 to ${threadCharsMax} characters, not ${thread.length}; choose another`
-        throw new RuncastError('invalid_request', message, { details: { field: 'id' } })
-      }
+      checkThread(thread, 'id')
       const conversation = await command({ tenant, thread }, entry, ({ shown_at }) => {
         if (shown_at === undefined) return
         throw new RuncastError('conflict', `the conversation ${JSON.stringify(thread)} exists; choose another id`)
@@ -322,7 +318,7 @@ function isShown(thread: string): (conversation: Folded) => void {
 }
 
 function notFound(thread: string): RuncastError {
-  return new RuncastError('not_found', `there is no conversation ${JSON.stringify(thread.slice(0, threadCharsMax))}`)
+  return new RuncastError('not_found', `there is no conversation ${shown(thread)}`)
 }
 
 function shownAs(id: string, { title, user_id, created_at, updated_at }: Folded): Conversation {

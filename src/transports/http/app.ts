@@ -8,12 +8,13 @@ import { RuncastError } from '../../error.ts'
 import type { Principal, Runs } from '../../runs.ts'
 import { aboutRoutes } from './about.ts'
 import { anonymous } from './auth.ts'
-import { parseBodies, sendError } from './errors.ts'
+import { parseBodies } from './body.ts'
+import { pathPartCharsMax, refuseConnection, refuseExpectation, sendError } from './errors.ts'
 import { openapiHead, openapiSchemas } from './openapi.ts'
 import type { AppOptions, RouteParts } from './parts.ts'
 import { type Mounted, mounted, pathOf } from './request.ts'
 import { invokeRoutes, runRoutes } from './routes.ts'
-import { validatorOf } from './schemas.ts'
+import { checkQuery, validatorOf } from './schemas.ts'
 import { createStreams, type Streams } from './streams.ts'
 
 export interface App {
@@ -35,9 +36,12 @@ export async function createApp(options: AppOptions): Promise<App> {
     forceCloseConnections: 'idle',
     // Streams outlive any limit on requests; a request's own head and body have a minute.
     requestTimeout: 60_000,
-    routerOptions: { maxParamLength: 256 },
+    routerOptions: { maxParamLength: pathPartCharsMax },
+    clientErrorHandler: refuseConnection,
+    http: { requireHostHeader: false }, // Node refuses without a body; the hook below says why
     frameworkErrors: (error, request, reply) => void sendError(request as never, reply as never, error),
   })
+  fastify.server.on('checkExpectation', refuseExpectation)
   const streams = streamsOf(options)
   await registerApi(fastify, options, streams)
   return { fastify, streams }
@@ -69,21 +73,26 @@ export async function registerApi(fastify: FastifyInstance, options: AppOptions,
     sendError(
       request,
       reply,
-      new RuncastError('not_found', `there is no ${request.method} ${pathOf(request)}; see /docs`),
+      new RuncastError('not_found', `there is no ${request.method} ${pathOf(request).slice(0, 140)}; see /docs`),
     ),
   )
   parseBodies(fastify)
   fastify.addHook('onRequest', async request => {
     request.mounted = mounted.getStore() ?? null
+    if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
+      throw new RuncastError('invalid_request', 'the header Host is missing; HTTP/1.1 wants it')
+    }
     if ((request.routeOptions.config as { public?: boolean }).public) request.principal = { tenant: 'default' }
     else request.principal = await authenticate(request.headers)
   })
+  fastify.addHook('preValidation', async request => checkQuery(request))
   await fastify.register(swagger, { openapi: openapiHead(options), transform: openapiSchemas })
   if (options.cors) {
     const { origins, methods } = options.cors
     await fastify.register(cors, {
       origin: origins.includes('*') ? '*' : [...origins],
       methods: [...methods],
+      strictPreflight: false, // who asks what there is gets an answer, and not a refusal in another shape
       exposedHeaders: ['location', 'x-runcast-heartbeat-ms'],
     })
   }

@@ -1,32 +1,41 @@
-// What comes in and goes out around the routes: bodies as the agent's input, failures as the one error body. It must
-// never show a caller what went wrong inside.
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { type Code, RuncastError } from '../../error.ts'
+// Failures as the one error body, also of what never becomes a request. It must never show a caller what went wrong
+// inside, nor send back more of what was sent than names it.
+import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { RuncastError, shown } from '../../error.ts'
+import { pathOf } from './request.ts'
 
-/** The raw body is the agent's input: JSON, or text as it is; nothing at all is null. */
-export function parseBodies(fastify: FastifyInstance): void {
-  fastify.removeAllContentTypeParsers()
-  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
-    if (body === '') return done(null, null)
-    try {
-      done(null, JSON.parse(body as string))
-    } catch (error) {
-      done(new RuncastError('invalid_request', `the body is no JSON: ${(error as Error).message}`), undefined)
-    }
-  })
-  fastify.addContentTypeParser(/^text\//, { parseAs: 'string' }, (_request, body, done) => done(null, body))
+/** What Fastify refuses, in our words. */
+const refusals: Readonly<Record<string, (request: FastifyRequest) => RuncastError>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ({ headers }) => {
+    const type = shown(headers['content-type'] ?? '')
+    const fix = 'send JSON as application/json, or a text as text/plain'
+    return new RuncastError('invalid_request', `the content-type ${type} is not read here; ${fix}`)
+  },
+  FST_ERR_CTP_BODY_TOO_LARGE: ({ routeOptions }) => {
+    const limit = routeOptions.bodyLimit
+    const message = `the body is larger than the ${limit} bytes that are taken here; send less, or a reference`
+    return new RuncastError('too_large', message, { details: { limit } })
+  },
+  FST_ERR_BAD_URL: request =>
+    new RuncastError(
+      'invalid_request',
+      `the path ${shown(pathOf(request))} is no percent-encoded UTF-8; encode its parts`,
+    ),
+  FST_ERR_MAX_PARAM_LENGTH: request =>
+    new RuncastError(
+      'invalid_request',
+      `a part of the path ${shown(pathOf(request))} has more than ${pathPartCharsMax} characters`,
+    ),
 }
 
-const fastifyCodes: Readonly<Record<string, Code>> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: 'too_large',
-  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
-  FST_ERR_BAD_URL: 'invalid_request',
-}
+/** More than a thread's name or a run's id can have. */
+export const pathPartCharsMax = 256
 
 export function sendError(request: FastifyRequest, reply: FastifyReply, thrown: unknown): FastifyReply {
   const { code: own = '', statusCode = 500 } = thrown as { code?: string; statusCode?: number }
-  if (own === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return sendError(request, reply, strangeType(request))
-  const error = RuncastError.from(thrown, fastifyCodes[own] ?? (statusCode < 500 ? 'invalid_request' : 'internal'))
+  const error = refusals[own]?.(request) ?? RuncastError.from(thrown, statusCode < 500 ? 'invalid_request' : 'internal')
   if (error.code === 'internal') {
     request.log.error({ err: thrown }, 'unexpected')
     const hidden = new RuncastError('internal', 'something went wrong here; the server log says what')
@@ -36,10 +45,39 @@ export function sendError(request: FastifyRequest, reply: FastifyReply, thrown: 
   return reply.code(error.http).send(error.toJSON())
 }
 
-function strangeType({ headers }: FastifyRequest): RuncastError {
-  const type = JSON.stringify((headers['content-type'] ?? '').slice(0, 80))
-  return new RuncastError(
-    'invalid_request',
-    `the content-type ${type} is not read here; send JSON as application/json, or a text as text/plain`,
-  )
+/** Bytes that are no request, headers beyond their limit, a request that stops half-way: Node answers these by itself. */
+export function refuseConnection(error: Error & { code?: string; reason?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return
+  const [status, refused] = connectionRefusal(error)
+  if (socket.writable) socket.write(answerOf(status, refused))
+  socket.destroy(error)
+}
+
+function connectionRefusal({ code, message, reason }: Error & { code?: string; reason?: string }) {
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return [
+      431,
+      new RuncastError('too_large', 'the head of the request is too large; send fewer or shorter headers'),
+    ] as const
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return [408, new RuncastError('timeout', 'the request did not arrive in time; send it whole')] as const
+  return [400, new RuncastError('invalid_request', `this is no HTTP/1.1 request: ${reason ?? message}`)] as const
+}
+
+/** An expectation that Node does not know: `Expect: 100-continue` is all there is. */
+export function refuseExpectation({ headers }: IncomingMessage, response: ServerResponse): void {
+  const message = `the header Expect: ${shown(headers.expect ?? '')} cannot be met; leave it out`
+  const body = JSON.stringify(new RuncastError('invalid_request', message))
+  response.writeHead(417, { 'content-type': 'application/json; charset=utf-8', connection: 'close' }).end(body)
+}
+
+function answerOf(status: number, error: RuncastError): string {
+  const body = JSON.stringify(error)
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  return `${head.join('\r\n')}\r\n\r\n${body}`
 }

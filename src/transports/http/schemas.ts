@@ -1,7 +1,8 @@
 // What requests may say: the schemas that validate are the ones that OpenAPI shows. Unknown parameters are refused,
 // for a misspelt `form_sequence` would otherwise replay the whole run without a word.
+import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { RuncastError } from '../../error.ts'
+import { RuncastError, shown } from '../../error.ts'
 
 const sequence = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
 /** Seconds that a stream may be idle: wire.md gives 1 to 3600. */
@@ -66,18 +67,53 @@ export function validatorOf(
     const result = schema.safeParse(part === 'querystring' ? withNumbers(value, schema) : (value ?? {}))
     if (result.success) return { value: result.data }
     const issues = result.error.issues.map(issue => {
-      const keys = 'keys' in issue ? (issue.keys as string[]) : undefined
-      const field = keys?.join(', ') ?? issue.path.join('.')
-      const given = keys ? undefined : valueAt(value, issue.path)
-      const message = keys ? `unknown ${part} parameter; known: ${known(schema)}` : issue.message
-      return { field, message, ...(given !== undefined && { value: given }) }
+      if (issue.code === 'unrecognized_keys') return unknownKeys(part, issue.keys, known(schema))
+      const given = valueAt(value, issue.path)
+      const message = given === undefined && issue.code === 'invalid_type' ? 'it is missing' : issue.message
+      return { field: issue.path.join('.'), message, ...(given !== undefined && { value: cut(given) }) }
     })
-    const lines = issues.map(
-      ({ field, message, value: given }) =>
-        `${field || part}: ${message}${given === undefined ? '' : `, got ${JSON.stringify(given)}`}`,
-    )
+    const lines = issues.map(({ field, message, ...given }) => {
+      const got = 'value' in given ? `, got ${JSON.stringify(given.value)}` : ''
+      return `${field || part}: ${message}${got}`
+    })
     return { error: new RuncastError('invalid_request', lines.join('; '), { details: { issues } }) }
   }
+}
+
+interface Issue {
+  readonly field: string
+  readonly message: string
+}
+
+/** What a strict schema says of a query, for routes that take none, and for what no decoder reads as it was meant. */
+export function checkQuery({ is404, method, raw, routeOptions, query }: FastifyRequest): void {
+  if (is404 || method === 'OPTIONS' || (routeOptions.config as { public?: boolean }).public) return
+  const search = raw.url?.split('?')[1] ?? ''
+  try {
+    decodeURIComponent(search)
+  } catch {
+    const message = `the query ${shown(search)} is no percent-encoded UTF-8; encode its values`
+    throw new RuncastError('invalid_request', message)
+  }
+  const keys = Object.keys(query as object)
+  if (routeOptions.schema?.querystring !== undefined || keys.length === 0) return
+  const { field, message } = unknownKeys('querystring', keys, 'none')
+  throw new RuncastError('invalid_request', `${field}: ${message}`, { details: { issues: [{ field, message }] } })
+}
+
+/** So many names of a request stand in its refusal. */
+const namesMax = 5
+
+function unknownKeys(part: string, keys: readonly string[], known: string): Issue {
+  const names = keys.slice(0, namesMax).map(name => (/^[\w.-]{1,60}$/.test(name) ? name : shown(name)))
+  const field = names.join(', ') + (keys.length > namesMax ? ` and ${keys.length - namesMax} more` : '')
+  return { field, message: `unknown ${part} parameter; known: ${known}` }
+}
+
+/** Enough to know it by; a page of it need not come back. */
+function cut(value: unknown): unknown {
+  const text = typeof value === 'string' ? value : JSON.stringify(value)
+  return text.length > 140 ? `${text.slice(0, 140)}…` : value
 }
 
 /** A query is text. `Number` would take "" for 0, and replay a whole run without a word, and "0x10" for 16. */
