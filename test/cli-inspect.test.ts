@@ -100,6 +100,7 @@ events:         12 (1 to 12)
   tool:         1
 tokens:         1005 in, 5 out, 1010 in total
 cost_usd:       unknown (0.0025 of it known)
+prices:         as of 2024-10-22
 
 kind   name    calls  failed  total ms  mean ms
 node   plan        1       0        20       20
@@ -133,7 +134,14 @@ test('DF27 inspect --json has the same, with the events as they are on the wire,
     found.nodes.map(({ name }) => name),
     ['plan', '=cmd|x', 'gpt-4o'],
   )
-  const usage = { input_tokens: 1005, output_tokens: 5, total_tokens: 1010, cost_usd: null, known_cost_usd: 0.0025 }
+  const usage = {
+    input_tokens: 1005,
+    output_tokens: 5,
+    total_tokens: 1010,
+    cost_usd: null,
+    known_cost_usd: 0.0025,
+    prices_as_of: '2024-10-22',
+  }
   assert.deepEqual(found.usage, usage)
   const { stdout: short, stderr } = await both('inspect', run, '--limit', '0')
   assert.doesNotMatch(short, /step plan start/)
@@ -245,7 +253,7 @@ test('DF31 flamegraph writes an SVG, and folded stacks', async () => {
   assert.match(svg, /^<svg [^]*<title>tool =cmd\|x: 7 ms in total, 7 ms of its own, 1 call[^]*<\/svg>\n$/)
 })
 
-test('DF32 H126 H135 costs are by model, node and tenant; the prices are the user’s; unknown is unknown and zero is 0', async () => {
+test('DF32 H126 H135 costs are by model, node and tenant; the prices are the user’s, and say what day they are of; unknown is unknown and zero is 0', async () => {
   const { stdout } = await both('costs', run)
   assert.equal(
     stdout,
@@ -264,6 +272,7 @@ acme       2          1005              5          1010  unknown (0.0025 of it k
 total      2          1005              5          1010  unknown (0.0025 of it known)
 
 1 run, cost in USD: unknown (0.0025 of it known)
+by the prices of Runcast, as of 2024-10-22
 `,
   )
   const free = { input_per_million: 0, output_per_million: 0 }
@@ -275,6 +284,12 @@ total      2          1005              5          1010  unknown (0.0025 of it k
     .map(line => JSON.parse(line) as { name: string; cost_usd: number })
   const byName = Object.fromEntries(rows.map(({ name, cost_usd }) => [name, cost_usd]))
   assert.deepEqual(byName, { [run]: 0, [other]: 0, total: 0 })
+  assert.equal((JSON.parse(zero.stdout.trim().split('\n').at(-1) ?? '') as { prices_as_of: null }).prices_as_of, null)
+  const undated = await both('costs', run, '--prices', 'free.json', '--by', 'model')
+  assert.match(undated.stdout, /by the prices of free\.json, without a date\n$/)
+  writeFileSync(join(here.path, 'dated.json'), JSON.stringify({ as_of: '2026-01-31', 'gpt-4o': free }))
+  const dated = await both('costs', run, '--prices', 'dated.json', '--by', 'model')
+  assert.match(dated.stdout, /unknown \(0 of it known\)\nby the prices of dated\.json, as of 2026-01-31\n$/)
 })
 
 test('DF33 profile is over all runs, or those of a thread, an agent, a time', async () => {

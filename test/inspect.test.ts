@@ -200,7 +200,7 @@ test('DF33 a profile has nearest-rank percentiles, and a duration that nobody to
 })
 
 function costsOf(...bodies: Body[]) {
-  const costs = createCosts(prices)
+  const costs = createCosts(checkPrices(prices, 'prices.json').models)
   const run = costs.run('r1')
   const spans = createSpans()
   for (const event of of(...bodies)) {
@@ -266,10 +266,16 @@ test('DF32 usage that only the end tells is counted, once, and its model is unkn
   )
 })
 
-test('DF32 a prices file is refused by model and field; the one that is shipped is not', () => {
-  assert.equal(checkPrices(prices, 'prices.json'), prices)
+test('DF32 a prices file is refused by model and field; the one that is shipped is not, and says what day it is of', () => {
+  const { as_of, models } = checkPrices(prices, 'prices.json')
+  assert.deepEqual({ as_of, ...models }, prices)
+  assert.match(String(as_of), /^\d{4}-\d\d-\d\d$/)
+  const price = { input_per_million: 1, output_per_million: 2 }
+  assert.deepEqual(checkPrices({ m: price }, 'p.json'), { models: { m: price } })
   for (const [value, says] of [
-    [[], /p\.json: it is no object of models; write \{"MODEL"/],
+    [{ as_of: 'May', m: price }, /p\.json: as_of is "May" and no day such as "2026-01-31"; write/],
+    [{ as_of: '2026-02-30' }, /as_of is "2026-02-30"/],
+    [[], /p\.json: it is no object of models; write \{"as_of": "2026-01-31", "MODEL"/],
     [{ m: null }, /"m" has no input_per_million/],
     [{ m: { input_per_million: 0, output_per_million: -1 } }, /"m" has no output_per_million/],
     [{ m: { input_per_million: '1', output_per_million: 1 } }, /"m" has no input_per_million/],

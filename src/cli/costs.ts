@@ -1,7 +1,7 @@
 // `runcast costs`: what some runs used and cost, by model, node, tenant, agent or run. What was not told is unknown.
 import { type CostRow, createCosts, type Grouping, groupings } from '../inspect/costs.ts'
 import { createSpans } from '../inspect/spans.ts'
-import { costText } from './inspect.ts'
+import { costText, dateText } from './inspect.ts'
 import { readPrices } from './prices.ts'
 import { readRun } from './read-run.ts'
 import { type Selection, selectRuns } from './select-runs.ts'
@@ -19,7 +19,8 @@ export interface CostsOptions extends SourceOptions, Selection {
 const usual: readonly Grouping[] = ['model', 'node', 'tenant']
 
 export async function costs(named: readonly string[], { json, by, ...options }: CostsOptions): Promise<void> {
-  const counting = createCosts(await readPrices(options.prices))
+  const prices = await readPrices(options.prices)
+  const counting = createCosts(prices.models)
   await using runs = await openSource(options)
   for await (const info of selectRuns(runs, named, options)) {
     const spans = createSpans()
@@ -36,7 +37,9 @@ export async function costs(named: readonly string[], { json, by, ...options }: 
   const total = counting.total()
   if (json) {
     for (const grouping of shown) for (const row of counting.by(grouping)) say(JSON.stringify({ by: grouping, ...row }))
-    return say(JSON.stringify({ by: 'total', ...total, runs: counting.runs, runs_without_usage: counting.silent }))
+    const { runs: count, silent, priced } = counting
+    const dated = priced > 0 && { prices_as_of: prices.as_of ?? null }
+    return say(JSON.stringify({ by: 'total', ...total, runs: count, runs_without_usage: silent, ...dated }))
   }
   const { bold } = coloursOf(process.stdout)
   for (const grouping of groupings.filter(one => shown.includes(one))) {
@@ -44,6 +47,7 @@ export async function costs(named: readonly string[], { json, by, ...options }: 
     say()
   }
   say(bold(`${counted(counting.runs, 'run')}, cost in USD: ${counting.runs === 0 ? 0 : costText(total)}`))
+  if (counting.priced > 0) say(`by the prices of ${options.prices ?? 'Runcast'}, ${dateText(prices)}`)
   if (counting.silent > 0) note(`${counted(counting.silent, 'run')} of them told no usage`)
 }
 

@@ -2,7 +2,7 @@
 // the run, in memory that does not grow with its text.
 import type { Event } from '../client/index.ts'
 import { eventJson } from '../formats/json.ts'
-import { type CostRow, createCosts } from '../inspect/costs.ts'
+import { type CostRow, createCosts, type PriceList } from '../inspect/costs.ts'
 import { createProfile, type ProfileRow } from '../inspect/profile.ts'
 import { createSpans } from '../inspect/spans.ts'
 import { createSummary, type Summary } from '../inspect/summary.ts'
@@ -30,7 +30,7 @@ export async function inspect(run: string, { json, limit, ...options }: InspectO
   const info = await runs.get(run)
   const summing = createSummary(info)
   const spans = createSpans()
-  const costs = createCosts(prices)
+  const costs = createCosts(prices.models)
   const cost = costs.run(info.run_id)
   const log: Event[] = []
   let leftOut = 0
@@ -49,8 +49,9 @@ export async function inspect(run: string, { json, limit, ...options }: InspectO
   profile.take(spans.all())
   const nodes = profile.rows()
   const usage = costs.total()
-  if (json) return say(jsonOf({ summary: summing.summary(), usage, nodes, log, leftOut }))
-  showSummary(summing.summary(), usage)
+  const dated = costs.priced > 0 ? prices : undefined
+  if (json) return say(jsonOf({ summary: summing.summary(), usage, dated, nodes, log, leftOut }))
+  showSummary(summing.summary(), usage, dated)
   showNodes(nodes)
   showLog(log, leftOut)
 }
@@ -58,18 +59,21 @@ export async function inspect(run: string, { json, limit, ...options }: InspectO
 interface Found {
   readonly summary: Summary
   readonly usage: CostRow
+  /** Absent when no cost came from it. */
+  readonly dated: PriceList | undefined
   readonly nodes: readonly ProfileRow[]
   readonly log: readonly Event[]
   readonly leftOut: number
 }
 
 /** The events as they are on the wire, where custom ones have their name as type. */
-function jsonOf({ summary, usage: { name: _, told: __, ...usage }, nodes, log, leftOut }: Found): string {
+function jsonOf({ summary, usage: { name: _, told: __, ...sums }, dated, nodes, log, leftOut }: Found): string {
+  const usage = { ...sums, ...(dated && { prices_as_of: dated.as_of ?? null }) }
   const text = JSON.stringify({ ...summary, usage, nodes, events_left_out: leftOut })
   return `${text.slice(0, -1)},"log":[${log.map(eventJson).join(',')}]}`
 }
 
-function showSummary(summary: Summary, usage: CostRow): void {
+function showSummary(summary: Summary, usage: CostRow, dated: PriceList | undefined): void {
   const { bold } = coloursOf(process.stdout)
   const { by_type, duration_ms, events, first_sequence, last_sequence, ...fields } = summary
   const line = (name: string, value: unknown) => say(`${bold(`${name}:`.padEnd(16))}${harmless(String(value))}`)
@@ -81,6 +85,12 @@ function showSummary(summary: Summary, usage: CostRow): void {
   const told = (value: number | null) => value ?? 'unknown'
   line('tokens', `${told(input_tokens)} in, ${told(output_tokens)} out, ${told(total_tokens)} in total`)
   line('cost_usd', costText(usage))
+  if (dated) line('prices', dateText(dated))
+}
+
+/** Prices change: what was counted with them is only as good as their day. */
+export function dateText({ as_of }: PriceList): string {
+  return as_of === undefined ? 'without a date' : `as of ${as_of}`
 }
 
 /** What is known of a cost that is not wholly known is said, and that it is a part. */

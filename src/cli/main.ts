@@ -173,7 +173,10 @@ source(program.command('tail').addArgument(new Argument('[run]', 'its id')))
 
 const sequence = (what: string, from = 1) => wholeNumber(what, from, Number.MAX_SAFE_INTEGER)
 const prices = () =>
-  new Option('--prices <file>', 'JSON: {"MODEL": {"input_per_million": 2.5, "output_per_million": 10}}')
+  new Option(
+    '--prices <file>',
+    'JSON: {"as_of": "2026-01-31", "MODEL": {"input_per_million": 2.5, "output_per_million": 10}}',
+  )
 const windowed = (command: Command) =>
   command
     .option('--from <sequence>', 'the first event', sequence('a sequence'))

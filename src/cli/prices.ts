@@ -1,10 +1,10 @@
-// The prices that costs are counted with: the list that Runcast has, or a file of the user's own. Prices change: a list is
-// never taken for the bill, and a model that is not on it costs nobody knows what.
+// The prices that costs are counted with: the list that Runcast has, or a file of the user's own. Prices change: a list says
+// what day it is of, is never taken for the bill, and a model that is not on it costs nobody knows what.
 import { readFileSync } from 'node:fs'
 import { RuncastError } from '../error.ts'
-import { checkPrices, type Prices } from '../inspect/costs.ts'
+import { checkPrices, type PriceList } from '../inspect/costs.ts'
 
-export async function readPrices(file: string | undefined): Promise<Prices> {
+export async function readPrices(file: string | undefined): Promise<PriceList> {
   if (file === undefined) {
     return checkPrices((await import('../inspect/prices.json', { with: { type: 'json' } })).default, 'prices.json')
   }

@@ -15,6 +15,13 @@ export interface Price {
 /** By the model's name, exactly as events tell it. */
 export type Prices = Readonly<Record<string, Price>>
 
+/** A prices file. */
+export interface PriceList {
+  /** The day that the prices are of, YYYY-MM-DD; a file need not say. */
+  readonly as_of?: string
+  readonly models: Prices
+}
+
 export const groupings = ['model', 'node', 'tenant', 'agent', 'run'] as const
 export type Grouping = (typeof groupings)[number]
 
@@ -45,6 +52,8 @@ export interface Costs {
   by(grouping: Grouping): CostRow[]
   total(): CostRow
   readonly runs: number
+  /** How much of the usage told no cost of its own and got one from the prices. */
+  readonly priced: number
   /** Runs that told no usage at all. */
   readonly silent: number
 }
@@ -64,9 +73,11 @@ export function createCosts(prices: Prices): Costs {
   const total = emptySum()
   let runs = 0
   let silent = 0
+  let priced = 0
 
   const add = (usage: UsageSum, labels: Labels) => {
     const cost = costOf(usage, labels.model, prices)
+    if (cost !== undefined && usage.cost_usd === undefined) priced++
     addTo(total, usage, cost)
     for (const [grouping, rows] of sums) {
       const sum = rows.get(labels[grouping]) ?? emptySum()
@@ -110,6 +121,9 @@ export function createCosts(prices: Prices): Costs {
     get silent() {
       return silent
     },
+    get priced() {
+      return priced
+    },
   }
 }
 
@@ -123,10 +137,14 @@ export function costOf(usage: UsageSum, model: string | undefined, prices: Price
 }
 
 /** A prices file as it was read. Throws `invalid_request` naming the model and the field. */
-export function checkPrices(value: unknown, file: string): Prices {
+export function checkPrices(value: unknown, file: string): PriceList {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refusal(file, 'it is no object of models')
-  for (const [model, price] of Object.entries(value as Record<string, Partial<Price> | null>)) {
+  const { as_of, ...models } = value as Record<string, unknown>
+  if (as_of !== undefined && !isDay(as_of)) {
+    throw refusal(file, `as_of is ${JSON.stringify(as_of)} and no day such as "2026-01-31"`)
+  }
+  for (const [model, price] of Object.entries(models as Record<string, Partial<Price> | null>)) {
     for (const field of ['input_per_million', 'output_per_million'] as const) {
       const number = price?.[field]
       if (typeof number !== 'number' || !(number >= 0) || number === Infinity) {
@@ -134,11 +152,18 @@ export function checkPrices(value: unknown, file: string): Prices {
       }
     }
   }
-  return value as Prices
+  return { models: models as Prices, ...(as_of !== undefined && { as_of }) }
+}
+
+function isDay(value: unknown): value is string {
+  if (typeof value !== 'string' || !/^\d{4}-\d\d-\d\d$/.test(value)) return false
+  const time = Date.parse(value)
+  // There is no 30th of February.
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(value)
 }
 
 function refusal(file: string, reason: string): RuncastError {
-  const fix = 'write {"MODEL": {"input_per_million": 2.5, "output_per_million": 10}}'
+  const fix = 'write {"as_of": "2026-01-31", "MODEL": {"input_per_million": 2.5, "output_per_million": 10}}'
   return new RuncastError('invalid_request', `${file}: ${reason}; ${fix}`)
 }
 

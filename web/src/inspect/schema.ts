@@ -27,7 +27,7 @@ export interface Shape {
 
 /** More is a table of somebody's data, not a schema; the first fields of an object and entries of a list stand for the rest. */
 const fieldsMax = 200
-const entriesMax = 1_000
+const entriesMax = 100
 /** A state that is another one after that many changes has no schema to show. */
 const versionsMax = 500
 const changesMax = 100
@@ -105,24 +105,29 @@ function leaf(kinds: string): Shape {
   return shape
 }
 
-/** What an entry of a list may be, that was the one and is the other. */
+/** What an entry of a list may be, that was the one and is the other: the first itself where the second adds nothing. */
 function either(a: Shape | undefined, b: Shape | undefined): Shape | undefined {
   if (a === b || b === undefined) return a
   if (a === undefined) return b
-  const kinds = [...new Set([...a.kinds.split(' or '), ...b.kinds.split(' or ')])].sort().join(' or ')
-  const fields = new Map(a.fields)
-  for (const [name, field] of b.fields) fields.set(name, either(fields.get(name), field) as Shape)
-  return { kinds, fields, entry: either(a.entry, b.entry) }
+  const kinds = a.kinds === b.kinds ? a.kinds : kindsOf(a, b)
+  const entry = either(a.entry, b.entry)
+  const more = [...b.fields].filter(([name, field]) => either(a.fields.get(name), field) !== a.fields.get(name))
+  if (kinds === a.kinds && entry === a.entry && more.length === 0) return a
+  const added = more.map(([name, field]) => [name, either(a.fields.get(name), field) as Shape] as const)
+  return { kinds, entry, fields: new Map([...a.fields, ...added]) }
+}
+
+function kindsOf(a: Shape, b: Shape): string {
+  return [...new Set([...a.kinds.split(' or '), ...b.kinds.split(' or ')])].sort().join(' or ')
 }
 
 /** `next`, with what was ever seen in its lists. */
 function grown(before: Shape | undefined, next: Shape): Shape {
-  if (before === undefined || before === next || (next.fields.size === 0 && next.kinds !== 'list')) return next
-  return {
-    kinds: next.kinds,
-    fields: new Map([...next.fields].map(([name, field]) => [name, grown(before.fields.get(name), field)])),
-    entry: next.kinds === 'list' ? either(before.entry, next.entry) : next.entry,
-  }
+  if (before === undefined || before === next) return next
+  const entry = next.kinds === 'list' ? either(before.entry, next.entry) : next.entry
+  const fields = [...next.fields].map(([name, field]) => [name, grown(before.fields.get(name), field)] as const)
+  const same = entry === next.entry && fields.every(([name, field]) => field === next.fields.get(name))
+  return same ? next : { kinds: next.kinds, fields: new Map(fields), entry }
 }
 
 function within(path: string, name: string): string {
