@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { connect } from '../src/client/index.ts'
 import { folder } from './cli-process.ts'
+import { freePort } from './services/child.ts'
 
 const commandsOfInit = [
   'init my-agent --streaming sse',
@@ -273,8 +274,17 @@ test('an agent file that does not load is named with the line that is wrong', as
   assert.deepEqual([broken.code, throws.code], [1, 1])
 })
 
+test('an address that is none, and a configuration for an agent file, are named with what to give', async () => {
+  using here = talking()
+  const host = await here.run(['run', '--port', '0', '--host', '256.1.1.1'])
+  assert.match(host.stderr, /^error: --host 256\.1\.1\.1 is no address of this machine; give another/)
+  const file = await here.run(['run', 'Dockfile.yaml'])
+  assert.match(file.stderr, /^error: Dockfile\.yaml is no agent file; .*--dockfile Dockfile\.yaml/)
+  assert.deepEqual([host.code, file.code], [1, 1])
+})
+
 test('DK86 doctor finds a healthy folder well, and says what is wrong with a broken one', async () => {
-  using here = talking('streaming: { backend: sqlite }\nexpose: { port: 18437 }\n')
+  using here = talking(`streaming: { backend: sqlite }\nexpose: { port: ${await freePort()} }\n`)
   const well = await here.run(['doctor'])
   assert.equal(well.code, 0, well.stdout)
   for (const part of ['node', 'configuration', 'agents', 'port', 'storage', 'streaming']) {

@@ -1,7 +1,7 @@
 // `${VAR}` in configuration values, the .env file, and the files of a folder, with real files where files are meant.
 
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -159,6 +159,21 @@ test('a folder is searched for its one configuration file', async context => {
   assert.equal((await loadConfig({ path: yaml, env: {} })).file, join(yaml, 'Dockfile.yaml'))
   const toml = await folder(context, { 'runcast.toml': '[streaming]\n' })
   assert.equal((await loadConfig({ path: toml, env: {} })).format, 'toml')
+})
+
+test('H18 a file that is not UTF-8 is refused by its name, not read with other values; a byte order mark is none', async context => {
+  const path = await folder(context, { 'Dockfile.yaml': `\uFEFF${head.replaceAll('\n', '\r\n')}` })
+  assert.equal((await loadConfig({ path, env: {} })).agents.length, 1)
+  await writeFile(join(path, '.env'), Buffer.from('NAME=caf\xe9\n', 'latin1'))
+  await assert.rejects(loadConfig({ path, env: {} }), /\.env: it is not UTF-8; save it as UTF-8/)
+  await writeFile(join(path, 'Dockfile.yaml'), Buffer.from(`\uFEFF${head}`, 'utf16le'))
+  await assert.rejects(loadConfig({ path, env: {} }), /Dockfile\.yaml: it is not UTF-8/)
+})
+
+test('a link that leads to itself is refused by its name', async context => {
+  const path = await folder(context, {})
+  await symlink('Dockfile.yaml', join(path, 'Dockfile.yaml'))
+  await assert.rejects(loadConfig({ path, env: {} }), /Dockfile\.yaml: it cannot be read: ELOOP/)
 })
 
 test('a Dockfile and a TOML in one folder are refused by name', async context => {

@@ -79,6 +79,12 @@ function withoutFile(): Config {
 async function agentsIn(file: string): Promise<Agent[]> {
   const path = resolve(file)
   if (!existsSync(path)) throw new RuncastError('not_found', `${file}: there is no such file`)
+  if (/\.(ya?ml|toml)$/.test(file)) {
+    throw new RuncastError(
+      'invalid_request',
+      `${file} is no agent file; a configuration is named by --dockfile ${file}`,
+    )
+  }
   const module = await loadModule(path, file)
   const defined = [...new Set(Object.values(module))].filter(isAgent)
   if (defined.length > 0) return defined

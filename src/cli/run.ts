@@ -74,6 +74,12 @@ async function listening(config: Config, options: () => Promise<Parameters<typeo
         `this process may not listen on ${where} (${code}); give another --port or --host`,
       )
     }
+    if (code === 'ENOTFOUND') {
+      throw new RuncastError(
+        'invalid_request',
+        `--host ${host} is no address of this machine; give another (0.0.0.0 = all)`,
+      )
+    }
     throw thrown
   }
 }

@@ -93,6 +93,7 @@ function unquote(expected: string, value: unknown): string {
 }
 
 function kind(value: unknown): string {
+  if (value instanceof Date) return 'a date'
   return Array.isArray(value) ? 'a list' : typeof value === 'object' ? 'a map' : '%v'
 }
 

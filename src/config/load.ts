@@ -2,7 +2,8 @@
 // `parseConfig` is pure; `loadConfig` adds the files (Dockfile or TOML, and the .env beside it).
 // It must never start with half a configuration: any problem is an error that names line, value and fix.
 
-import { readFile as readFileOfNode } from 'node:fs/promises'
+import { isUtf8 } from 'node:buffer'
+import { readFile } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import type { z } from 'zod'
@@ -74,7 +75,7 @@ export async function loadConfig(options: {
   env: Env
   readFile?: (path: string) => Promise<string>
 }): Promise<Config> {
-  const read = options.readFile ?? (path => readFileOfNode(path, 'utf8'))
+  const read = options.readFile ?? readText
   const { file, text } = await findFile(options.path, read)
   const beside = await readIfThere(join(dirname(file), '.env'), read)
   const dotEnv = parseEnv(beside ?? '') as Record<string, string>
@@ -199,7 +200,15 @@ async function readIfThere(path: string, read: (path: string) => Promise<string>
   }
 }
 
+/** Read leniently, a file in another encoding would have other values than were written, without a word. */
+async function readText(path: string): Promise<string> {
+  const bytes = await readFile(path)
+  if (isUtf8(bytes)) return bytes.toString('utf8')
+  throw new RuncastError('invalid_request', `${path}: it is not UTF-8; save it as UTF-8`, { details: { path } })
+}
+
 function unreadable(path: string, thrown: unknown): RuncastError {
+  if (thrown instanceof RuncastError) return thrown
   if (codeOf(thrown) === 'ENOENT') {
     return new RuncastError('not_found', `${path}: there is no such file; write one with runcast init NAME`, {
       details: { path },

@@ -104,6 +104,7 @@ function isSecret(path: Path): boolean {
 
 function show(value: unknown): string {
   if (Array.isArray(value)) return 'a list'
+  if (value instanceof Date) return 'a date'
   if (typeof value === 'object' && value !== null) return 'a map'
   if (typeof value !== 'string') return String(value)
   // A literal URL may carry user:password@.

@@ -1,13 +1,13 @@
 // The runs of a SQLite file, for whoever is not its server: the inspector reads them while the server writes, or long
 // after it has gone.
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { sqlite } from '../backends/sqlite.ts'
 import { RuncastError } from '../error.ts'
 import type { Deps } from '../runs.ts'
 import { type ReadOnlyRuns, readOnly } from './read-only.ts'
 
 export function fileSource(path: string, deps: Deps): ReadOnlyRuns {
-  if (!existsSync(path))
+  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
     throw new RuncastError('not_found', `there is no file ${path}; give the path of runcast.sqlite.path`)
   return readOnly(sqlite({ path, readOnly: true }), `the file ${path}`, deps)
 }
