@@ -13,7 +13,7 @@ import { bounded, type Bounds } from './layers/bounded.ts'
 import { type Key, type NewHead, runKey, type Status } from './log.ts'
 import { own, type OwnerOptions } from './owner.ts'
 import { createRedactor } from './redact.ts'
-import type { Deps, Principal, RunsOptions } from './runs.ts'
+import type { Deps, Observer, Principal } from './runs.ts'
 
 /** What a server sets for all its direct streams. */
 export interface DirectLimits {
@@ -26,7 +26,7 @@ export interface DirectLimits {
   readonly maxRunDurationMs?: number | undefined
   readonly cancelGraceMs?: number | undefined
   /** Told of every run that starts and ends; for metrics. */
-  readonly observer?: RunsOptions['observer'] | undefined
+  readonly observer?: Observer | undefined
 }
 
 export interface DirectOptions extends DirectLimits {

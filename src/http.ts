@@ -35,7 +35,8 @@ export function fastifyPlugin(options: ServeOptions): FastifyPluginAsync {
   }
 }
 
-async function close({ runs, log }: Composed, { shutdownGraceMs = 10_000 }: ServeOptions): Promise<void> {
+async function close({ runs, log }: Composed, { shutdownGraceMs = 10_000, sink }: ServeOptions): Promise<void> {
   await runs.stop(shutdownGraceMs)
+  await sink?.[Symbol.asyncDispose]()
   await log[Symbol.asyncDispose]()
 }

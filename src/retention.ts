@@ -28,7 +28,7 @@ export interface RetentionLimits {
   readonly bytesPerRunMax?: number
   /** Bytes of all ended runs together. */
   readonly bytesTotalMax?: number
-  /** True while somebody still needs the run, such as a store that has not read it: it is kept, and asked for again. */
+  /** True while somebody still needs the run, such as a store that has not read it: it is kept, within {@link heldMax}. */
   readonly hold?: (run: RunPlace) => boolean | Promise<boolean>
 }
 
@@ -45,6 +45,19 @@ export const retentionDefaults = {
   eventsPerRunMax: 100_000,
   bytesPerRunMax: 64 * 1024 * 1024,
   bytesTotalMax: 512 * 1024 * 1024,
+} as const
+
+/**
+ * What the limits may be exceeded by for those who still need a run. Who is away for longer loses it: a log that waits
+ * for ever for a broker that nobody mends would fill the disk.
+ */
+export const heldMax = {
+  /** A weekend. */
+  ageMs: 72 * 3_600_000,
+  /** As many as are kept by default. */
+  runs: 10_000,
+  /** Of `bytesTotalMax`: as much again. */
+  bytesShare: 1,
 } as const
 
 export interface Retention {
@@ -70,6 +83,8 @@ const keptShare = 0.9
 const lookShare = 0.02
 /** How often runs are looked at whose time is up. */
 const sweepMs = 1_000
+/** Runs that are needed still, after which a sweep stops: those behind them ended later, and each question costs a read. */
+const heldPerSweepMax = 100
 
 export function createRetention(
   log: Log,
@@ -103,17 +118,26 @@ export function createRetention(
     )
   }
 
+  /** Whoever needs the run was away for too long, or too much waits for them. */
+  const isLate = ({ at }: Ended, all: { runs: number; bytes: number }) =>
+    all.runs > runsMax + heldMax.runs ||
+    all.bytes > bytesTotalMax * (1 + heldMax.bytesShare) ||
+    at + ageMs + heldMax.ageMs <= deps.now()
+
   const sweep = async () => {
     if (sweeping || stopping.signal.aborted) return
     sweeping = true
     const held: Ended[] = []
+    let heldBytes = 0
     try {
       const feeds = new Set<Key>()
-      while (due()) {
+      while (held.length < heldPerSweepMax && due()) {
+        const all = { runs: ended.length + held.length, bytes: bytesTotal + heldBytes }
         const gone = ended.shift() as Ended
         bytesTotal -= gone.bytes
-        if ((await isHeld(gone)) || !(await isDropped(gone))) {
+        if ((!isLate(gone, all) && (await isHeld(gone))) || !(await isDropped(gone))) {
           held.push(gone)
+          heldBytes += gone.bytes
           continue
         }
         feeds.add(tenantFeed(gone.tenant))
@@ -124,7 +148,7 @@ export function createRetention(
       // The log is away: the next sweep goes on.
     } finally {
       ended.unshift(...held)
-      for (const { bytes } of held) bytesTotal += bytes
+      bytesTotal += heldBytes
       sweeping = false
     }
   }

@@ -112,8 +112,15 @@ export interface RunsOptions {
   readonly onBusy?: OnBusy
   readonly allowClientIds?: boolean
   readonly retention?: RetentionLimits
-  /** Told of every run that this process starts and ends; for metrics. */
-  readonly observer?: { started(agent: string): void; ended(agent: string, status: Status): void }
+  readonly observer?: Observer
+}
+
+/** Told of every run that this process starts and ends. */
+export interface Observer {
+  /** Before anything of the run is written; a direct run belongs to its reader, and is not told. */
+  accepted?(tenant: string): void
+  started(agent: string): void
+  ended(agent: string, status: Status): void
 }
 
 /** Who asks. */

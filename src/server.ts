@@ -8,13 +8,15 @@ import type { Config } from './config/config.ts'
 import type { Conversations } from './conversations/conversations.ts'
 import { conversationRoutes } from './conversations/routes.ts'
 import { realDeps } from './deps.ts'
-import { RuncastError } from './error.ts'
+import { RuncastError, shown } from './error.ts'
 import { aguiRoutes } from './faces/agui.ts'
 import { aisdkRoutes } from './faces/aisdk.ts'
-import type { Log } from './log.ts'
+import { everyTenant, type Head, type Log } from './log.ts'
 import { version } from './package.ts'
 import { compilePatterns } from './redact.ts'
+import type { RetentionLimits } from './retention.ts'
 import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.ts'
+import type { KafkaSink } from './sinks/kafka/sink.ts'
 import { type App, createApp } from './transports/http/app.ts'
 import type { AppOptions } from './transports/http/parts.ts'
 import { apiKeys, keysFrom } from './transports/http/auth.ts'
@@ -34,8 +36,11 @@ export interface ServeOptions
   readonly port?: number
   /** Served under /conversations, over the same log. The server disposes of it. */
   readonly conversations?: Conversations | undefined
-  /** Sends elsewhere what the same log gets. Disposed of by the server, which lets it send the rest. */
-  readonly sink?: AsyncDisposable | undefined
+  /**
+   * Exports what the same log gets, of every tenant that has runs; retention waits for it. Disposed of by the server,
+   * which lets it send the rest.
+   */
+  readonly sink?: KafkaSink | undefined
   /** Serves the page at `/`. */
   readonly web?: boolean | WebOptions | undefined
   /** How long running runs may finish when the server stops. Default 10 s. */
@@ -62,8 +67,11 @@ export interface Composed {
 export async function compose(options: ServeOptions): Promise<Composed> {
   const { agents, log = memory(), deps = realDeps, metrics = createMetrics() } = options
   if (agents.length === 0) throw new RuncastError('invalid_request', 'a server needs at least one agent')
-  const observer = { started: metrics.runStarted, ended: metrics.runEnded }
-  const runs = createRuns({ ...options, log, agents, deps, observer })
+  const attend = attendBy(options)
+  if (options.sink) for (const tenant of await tenantsOf(log)) attend(tenant)
+  const observer = { accepted: attend, started: metrics.runStarted, ended: metrics.runEnded }
+  const retention = { ...options.retention, hold: holdOf(options) }
+  const runs = createRuns({ ...options, log, agents, deps, observer, retention })
   await runs.recover()
   const direct = { ...directOf(options), observer, ...options.direct }
   const faces = options.faces ?? [aguiRoutes, aisdkRoutes]
@@ -71,6 +79,42 @@ export async function compose(options: ServeOptions): Promise<Composed> {
     log,
     runs,
     appOptions: { ...options, runs, deps, metrics, direct, faces, version: options.version ?? version },
+  }
+}
+
+/** Who exports follows a tenant from its first run on. */
+function attendBy({ sink, warn = console.warn }: ServeOptions): (tenant: string) => void {
+  const attended = new Set<string>()
+  return tenant => {
+    if (sink === undefined || attended.has(tenant)) return
+    attended.add(tenant)
+    try {
+      sink.attend(tenant)
+    } catch (error) {
+      warn(`WARNING: the runs of the tenant ${shown(tenant)} are not exported: ${RuncastError.from(error).message}`)
+    }
+  }
+}
+
+/** Whose runs are there already. */
+async function tenantsOf(log: Log): Promise<Set<string>> {
+  const tenants = new Set<string>()
+  for (let before: Head | undefined; ; ) {
+    const page = await log.list({ tenant: everyTenant, limit: headsPerPage, ...(before && { before }) })
+    for (const { tenant } of page) tenants.add(tenant)
+    before = page.at(-1)
+    if (before === undefined) return tenants
+  }
+}
+
+const headsPerPage = 1_000
+
+/** A run is kept while anyone who follows the log still needs it. */
+function holdOf({ retention, conversations, sink }: ServeOptions): NonNullable<RetentionLimits['hold']> {
+  const holds = [retention?.hold, conversations?.holds, sink?.holds].filter(hold => hold !== undefined)
+  return async run => {
+    for (const hold of holds) if (await hold(run)) return true
+    return false
   }
 }
 
@@ -193,7 +237,6 @@ export async function optionsOf(
       bytesPerRunMax: retention.bytesPerRun,
       bytesTotalMax: retention.bytesTotal,
       eventsPerRunMax: retention.eventsPerRun,
-      hold: conversations.holds,
     },
     direct: {
       bounds: {
@@ -213,7 +256,7 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
 }
 
 /** Topics that are not as they must be are a reason not to start; a broker that is away for a while is not. */
-async function sinkOf({ kafka }: Config, log: Log): Promise<AsyncDisposable | undefined> {
+async function sinkOf({ kafka }: Config, log: Log): Promise<KafkaSink | undefined> {
   if (kafka === undefined) return undefined
   const { kafkaSink } = await import('./sinks/kafka/sink.ts')
   const ca = kafka.ca === undefined ? undefined : certificate(kafka.ca)
@@ -232,7 +275,7 @@ function certificate(path: string): string {
   }
 }
 
-/** Whose runs a server without tenants has. */
+/** Whose runs a server without tenants has; its topics are checked before the server listens. */
 const tenantDefault = 'default'
 
 /** Beside the log: as lasting as it is, or in the Postgres that is named. */

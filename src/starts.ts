@@ -121,6 +121,7 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       owner,
       created_at: deps.now(),
     }
+    options.observer?.accepted?.(who.tenant)
     try {
       if (opts.thread !== undefined) {
         await feeds.claim(threadFeed(who.tenant, opts.thread), run_id, opts.onBusy ?? options.onBusy ?? 'reject')

@@ -193,7 +193,8 @@ test('DF20 H111 while the broker is down agents run on, the lag is told, and the
   await ended(all.log, during.run_id)
   await until('the failure shows', () => all.sink.state === 'retrying' && all.errors.length > 0)
   const last = (await all.log.head(during.run_id))?.last ?? 0
-  assert.deepEqual(await all.sink.lag(), { events: last, runs: 1 })
+  const oldest = Date.parse((await eventsOf(all.log, during.run_id))[0]?.timestamp ?? '')
+  assert.deepEqual(await all.sink.lag(), { events: last, runs: 1, oldest })
   const place = { tenant: 'default', thread_id: undefined }
   assert.equal(await all.sink.holds({ ...place, run_id: during.run_id }), true)
   assert.equal(await all.sink.holds({ ...place, run_id: before.run_id }), false)

@@ -5,6 +5,7 @@ import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { realDeps } from '../src/deps.ts'
 import { inboxKey, type Key, type Log, runKey, tenantFeed, threadFeed } from '../src/log.ts'
+import { heldMax } from '../src/retention.ts'
 import { createRuns } from '../src/runs.ts'
 import { eventsOf } from './suites/runs.suite.ts'
 import { turns } from './suites/log.suite.ts'
@@ -88,6 +89,35 @@ test('bytes limit a run and all runs together', async () => {
   )
   assert.ok(heads.reduce((sum, head) => sum + head.bytes, 0) <= 200_000)
   assert.equal(heads[0]?.run_id, ids.at(-1))
+  await runs.stop(0)
+})
+
+test('DK73 runs that somebody still needs are kept beyond the limits, but neither for ever nor in any number of bytes', async () => {
+  const log = memory()
+  let ahead = 0
+  const deps = { ...realDeps, now: () => realDeps.now() + ahead }
+  const retention = { ageMs: 1_000, bytesTotalMax: 100_000, hold: () => true }
+  const runs = createRuns({ log, agents: [long], deps, retention })
+  const finish = async (count: number) => {
+    const { run_id } = await runs.start('long', count)
+    await eventsOf(runs, run_id)
+    await turns(20)
+    return run_id
+  }
+  const bytesOf = async () =>
+    (await log.list({ tenant: 'default', limit: 100 })).reduce((sum, one) => sum + one.bytes, 0)
+  const first = await finish(400)
+  while ((await bytesOf()) < 150_000) await finish(400)
+  ahead = 2_000 + heldMax.ageMs / 2
+  await finish(1)
+  assert.ok(await log.head(first), 'beyond the age and the bytes that are kept of others')
+  for (let n = 0; n < 10; n++) await finish(400)
+  assert.equal(await log.head(first), undefined, 'too many bytes')
+  assert.ok((await bytesOf()) <= 200_000 * 1.2)
+  const newest = await finish(1)
+  ahead += 2_000 + heldMax.ageMs
+  await finish(1)
+  assert.equal(await log.head(newest), undefined, 'too old')
   await runs.stop(0)
 })
 

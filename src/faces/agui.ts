@@ -13,6 +13,7 @@ import { stateHash } from '../state/hash.ts'
 import type { RouteParts } from '../transports/http/parts.ts'
 import { inputOf, isRecord } from './input.ts'
 import { serveRun } from './stream.ts'
+import { traceLabelsOf } from '../transports/http/request.ts'
 
 const message = z.looseObject({ id: z.string(), role: z.string() })
 const resumeEntry = z.looseObject({
@@ -92,7 +93,7 @@ export function aguiRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     const known = Object.fromEntries(Object.entries(chat).filter(([, value]) => value !== undefined))
     const given = await inputOf(agent, { ...known, messages })
     try {
-      await runs.start(agent.name, given, { run, thread: input.threadId })
+      await runs.start(agent.name, given, { run, thread: input.threadId, labels: traceLabelsOf(request) })
       return true
     } catch (error) {
       const { code, details } = RuncastError.from(error)

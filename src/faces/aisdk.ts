@@ -12,6 +12,7 @@ import { emptyView, type View } from '../state/fold.ts'
 import type { RouteParts } from '../transports/http/parts.ts'
 import { inputOf, isRecord } from './input.ts'
 import { serveRun } from './stream.ts'
+import { traceLabelsOf } from '../transports/http/request.ts'
 
 /** How long an ended run is still replayed: who was cut off just before its end comes back within seconds. */
 const replayMsAfterEnd = 20_000
@@ -47,7 +48,10 @@ export function aisdkRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     if (answers) return goOn(request, reply, runs, answers)
     const { id: thread, trigger: _trigger, messageId: _message, agent: name, ...chat } = body
     const agent = agentOf(parts.agents, name)
-    const { run_id } = await runs.start(agent.name, await inputOf(agent, chat), { thread })
+    const { run_id } = await runs.start(agent.name, await inputOf(agent, chat), {
+      thread,
+      labels: traceLabelsOf(request),
+    })
     return stream(request, reply, runs, run_id, emptyView(run_id), { from: 'replay' })
   })
 

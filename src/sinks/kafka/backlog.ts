@@ -45,6 +45,8 @@ interface Lane {
   thread: string
   /** Something may be there to read. */
   ready: boolean
+  /** Where it ended, as the feed says; undefined until it does. */
+  last: number | undefined
   encode?: Encoder
   identity?: Identity
   trace?: Pick<Outgoing, 'traceparent' | 'tracestate'>
@@ -57,6 +59,8 @@ const eventsPerLoadMax = 2_000
 const eventsPerTurnMax = 500
 /** Bytes of one load: what is held in memory, whatever the broker does. */
 const bytesPerLoadMax = 4 * 1024 * 1024
+/** Runs begun, beyond which the feeds are read on only when all that these have is sent: who waits there costs nothing. */
+export const lanesAheadMax = 1_000
 
 export function createBacklog(options: {
   readonly log: Log
@@ -74,10 +78,12 @@ export function createBacklog(options: {
   const movedRuns = new Set<RunCursor>()
   /** Had their turn in this round. */
   const served = new Set<Lane>()
+  /** The last load could not take all that there was. */
+  let behind = false
 
-  const add = (cursor: RunCursor) => {
+  const add = (cursor: RunCursor, last?: number) => {
     cursors.runs.set(cursor.run, cursor)
-    if (!cursor.done) lanes.set(cursor.run, { cursor, thread: '', ready: true })
+    if (!cursor.done) lanes.set(cursor.run, { cursor, thread: '', ready: true, last })
   }
   for (const cursor of cursors.runs.values()) add(cursor)
 
@@ -108,7 +114,9 @@ export function createBacklog(options: {
       checked.add(feed.tenant)
     }
     for (;;) {
+      if (behind && lanes.size >= lanesAheadMax) return
       const batch = await log.read(key, feed.at, readLimitEntries)
+      if (batch.gap && feed.at > 0) count(load.lost, 'unlisted', batch.after - feed.at)
       if (batch.last <= feed.at) return
       for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
         await pass(feed.tenant, entry, load)
@@ -116,6 +124,7 @@ export function createBacklog(options: {
       }
       feed.at = batch.last
       movedFeeds.add(feed)
+      if (lanes.size >= lanesAheadMax && load.runs.size >= lanesAheadMax) return
     }
   }
 
@@ -128,10 +137,12 @@ export function createBacklog(options: {
       if (!left || known.left) return
       known.left = true
       load.runs.add(known)
+      const lane = lanes.get(run)
+      if (lane) lane.last = entry.last
       if (known.done) cursors.runs.delete(run)
     } else if (!left || !(await spokenOf(log, tenant, run, entry.sequence))) {
       const cursor: RunCursor = { tenant, run, after: 0, base, done: false, left }
-      add(cursor)
+      add(cursor, left ? entry.last : undefined)
       load.runs.add(cursor)
     }
   }
@@ -149,6 +160,13 @@ export function createBacklog(options: {
     load.runs.add(cursor)
     close(cursor.run)
     if (cursor.left) cursors.runs.delete(cursor.run)
+  }
+
+  /** The log has forgotten the run before all of it was sent. */
+  const forget = (lane: Lane, load: Draft) => {
+    const { after } = lane.cursor
+    if (lane.last !== undefined && lane.last > after) count(load.lost, 'forgotten', lane.last - after)
+    finish(lane, load)
   }
 
   /** Whose it is. False when the run is gone. */
@@ -188,7 +206,7 @@ export function createBacklog(options: {
     const { cursor } = lane
     lane.ready = false
     const batch = await log.read(runKey(cursor.run), cursor.after, limit)
-    if (batch.state === 'absent') return finish(lane, load)
+    if (batch.state === 'absent') return forget(lane, load)
     if (batch.gap !== undefined) {
       count(load.lost, 'forgotten', batch.after - cursor.after)
       const left = batch.gap.snapshot && (JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View)
@@ -235,7 +253,7 @@ export function createBacklog(options: {
     for (const lane of lanes.values()) {
       if (load.events >= eventsPerLoadMax || load.bytes >= bytesPerLoadMax) return true
       if (lane.identity === undefined && !(await find(lane))) {
-        finish(lane, load)
+        forget(lane, load)
         continue
       }
       if (lane.ready && !served.has(lane) && !waiting.has(lane.thread)) {
@@ -249,14 +267,23 @@ export function createBacklog(options: {
     return false
   }
 
+  const fill = async (load: Draft): Promise<boolean> => {
+    for (const feed of cursors.feeds.values()) if (bells.has(feed.tenant)) await followFeed(feed, load)
+    const again = served.size > 0
+    const full = await round(load)
+    return !full && again && load.events === 0 ? round(load) : full
+  }
+
   return {
     attend,
     async next() {
       const load: Draft = { messages: [], runs: new Set(movedRuns), lost: new Map(), bytes: 0, events: 0 }
-      for (const feed of cursors.feeds.values()) if (bells.has(feed.tenant)) await followFeed(feed, load)
-      const again = served.size > 0
-      let full = await round(load)
-      if (!full && again && load.events === 0) full = await round(load)
+      let full = await fill(load)
+      if (!full && behind) {
+        behind = false
+        full = await fill(load)
+      }
+      behind = full
       // What the feed's follower found out counts as well; its cursor is written with it, or with the next load.
       for (const cursor of movedRuns) load.runs.add(cursor)
       movedRuns.clear()

@@ -1,6 +1,7 @@
 // Messages as Kafka records: key, headers, time, and how many go into one request. A request's records of one partition
 // are one batch, which the topic limits as it does a record.
 import { createHash } from 'node:crypto'
+import { traceContextOf } from '../../formats/trace-context.ts'
 import type { Outgoing } from './backlog.ts'
 
 export interface KafkaRecord {
@@ -60,8 +61,9 @@ export function traceOf(
   run: string,
   labels: Readonly<Record<string, string>>,
 ): Pick<Outgoing, 'traceparent' | 'tracestate'> {
-  const { traceparent, tracestate } = labels
-  if (traceparent !== undefined && /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/.test(traceparent)) {
+  const given = traceContextOf(labels['traceparent'], labels['tracestate'])
+  if (given !== undefined) {
+    const { traceparent, tracestate } = given
     return { traceparent: Buffer.from(traceparent), ...(tracestate && { tracestate: Buffer.from(tracestate) }) }
   }
   const hash = createHash('sha256').update(run).digest('hex')

@@ -10,7 +10,10 @@ export interface RoutingOptions {
   readonly format: 'dashstream' | 'chat'
   /** All into this one topic. Default for dashstream: `dashstream-events`. */
   readonly topic?: string | undefined
-  /** A tree: `PREFIX.{events,state,checkpoints,metrics,errors}.TENANT`, or for chat `PREFIX.{status,text,chart,error,complete}`. */
+  /**
+   * A tree: `PREFIX.{events,state,checkpoints,metrics,errors}.TENANT`, or for chat `PREFIX.{status,text,chart,error,complete}`
+   * of the tenant `default`, and the same with `.TENANT` of any other.
+   */
   readonly topicPrefix?: string | undefined
   /** Of topics that are made, and of those that are there. Default 10. */
   readonly partitions?: number | undefined
@@ -25,6 +28,7 @@ export interface Routing {
 
 export const dashTopicDefault = 'dashstream-events'
 export const chatPrefixDefault = 'ondash.llm'
+const tenantDefault = 'default'
 
 export function createRouting(options: RoutingOptions): Routing {
   const { format, topic, topicPrefix, partitions = partitionsDefault } = options
@@ -33,7 +37,8 @@ export function createRouting(options: RoutingOptions): Routing {
   const ends = format === 'chat' ? chatTopics : [...new Set(Object.values(dashTopics))]
   const nameOf = (tenant: string, end: string) => {
     if (single !== undefined) return single
-    return format === 'chat' ? `${prefix}.${end}` : `${prefix}.${end}.${tenant}`
+    // An envelope of chat.v1 does not say whose it is: the plain names are those of a server without tenants.
+    return format === 'chat' && tenant === tenantDefault ? `${prefix}.${end}` : `${prefix}.${end}.${tenant}`
   }
   return {
     topicOf: (tenant, message) => nameOf(tenant, message.topic),

@@ -5,7 +5,7 @@ import type { Producer } from '@platformatic/kafka'
 import { RuncastError } from '../../error.ts'
 import { chat } from '../../formats/chat.ts'
 import { dashstream } from '../../formats/dashstream.ts'
-import { isRunEntry, type FeedEntry, type Log, type Numbered, readLimitEntries, tenantFeed } from '../../log.ts'
+import type { Log } from '../../log.ts'
 import { answered, clientOptions, kafkaError, type Kafka, type KafkaPlace, loadKafka } from '../../kafka/client.ts'
 import { createFetcher } from '../../kafka/fetch.ts'
 import { compactedConfigs, ensureTopics } from '../../kafka/topics.ts'
@@ -16,7 +16,6 @@ import {
   type CursorRecord,
   type Cursors,
   cursorsPartition,
-  emptyCursors,
   feedRecord,
   ownerRecord,
   readCursors,
@@ -24,6 +23,7 @@ import {
 } from './cursors.ts'
 import { chunked, recordOf, traceOf } from './records.ts'
 import { createRouting, type RoutingOptions } from './routing.ts'
+import { createWaiting, type Lag } from './waiting.ts'
 
 export interface KafkaSinkOptions extends KafkaPlace, RoutingOptions {
   readonly log: Log
@@ -32,7 +32,7 @@ export interface KafkaSinkOptions extends KafkaPlace, RoutingOptions {
   readonly transactionalId?: string | undefined
   /** Compacted. Default `runcast-cursors`. */
   readonly cursorsTopic?: string | undefined
-  readonly deps: Pick<Deps, 'id' | 'random' | 'sleep'>
+  readonly deps: Pick<Deps, 'now' | 'id' | 'random' | 'sleep'>
   /** How long news are collected before they are sent. Default 10 ms. */
   readonly lingerMs?: number | undefined
   /** How long a sink that is closed may go on to send what is there. Default 5 s. */
@@ -53,18 +53,25 @@ export interface KindCounts {
 
 export interface KafkaSinkCounters {
   readonly kinds: Readonly<Record<string, KindCounts>>
-  /** Events without a message, by reason: `forgotten` by the log before they were sent, `undecodable` in this format. */
+  /**
+   * Events without a message, by reason: `forgotten` by the log before they were sent, `undecodable` in this format.
+   * `unlisted` are not events but entries of a feed that was forgotten with runs that nobody had read.
+   */
   readonly dropped: Readonly<Record<string, number>>
   readonly transactions: number
 }
 
-export interface Lag {
-  readonly events: number
-  readonly runs: number
-}
-
 /** `fenced`: another sink took over. `refused`: Kafka or its topics are not as they must be; see `onError`. */
 export type SinkState = 'starting' | 'sending' | 'retrying' | 'fenced' | 'refused' | 'stopped'
+
+export interface SinkStatus extends KafkaSinkCounters {
+  readonly state: SinkState
+  readonly lag: Lag | undefined
+  /** What the sink itself holds in memory, however much waits in the log. */
+  readonly buffered: { readonly events: number; readonly bytes: number }
+  /** Why it does not send, and since when that was tried last, ms since the epoch. */
+  readonly failure?: { readonly error: RuncastError; readonly at: number }
+}
 
 export interface KafkaSink extends AsyncDisposable {
   readonly state: SinkState
@@ -75,7 +82,9 @@ export interface KafkaSink extends AsyncDisposable {
   counters(): KafkaSinkCounters
   /** For `retention.hold`: whether the run is not sent yet. */
   readonly holds: (run: RunPlace) => Promise<boolean>
-  /** Follows this tenant too. */
+  /** All of the above, for whoever watches the sink. */
+  status(): Promise<SinkStatus>
+  /** Follows this tenant too; throws `invalid_request` when no topic can be named after it. */
   attend(tenant: string): void
 }
 
@@ -84,6 +93,8 @@ const drainMsDefault = 5_000
 /** Between two sessions, doubled with each failure: a broker needs seconds to come back, and a thousand sinks may wait. */
 const retryMsMin = 100
 const retryMsMax = 5_000
+/** Without news, how long until the broker is asked whether it is there: as often as a scrape of metrics. */
+const idleMsMax = 10_000
 /** How long a dead sink's transaction may hold up the readers of its topics, if no other sink takes over. */
 const transactionMsMax = 30_000
 /** After the connections are closed, how long what hangs on them may take to notice. */
@@ -103,6 +114,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   const opened = Promise.withResolvers<void>()
   opened.promise.catch(() => {})
   let state: SinkState = 'starting'
+  let failure: SinkStatus['failure']
   let transactions = 0
   let closing = false
   /** We have written so; then whoever fences us has written after us. */
@@ -185,7 +197,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       next = undefined
       if (load.messages.length === 0 && load.runs.length === 0) {
         if (closing) return
-        if (!rung) await new Promise<void>(resolve => (wake = resolve))
+        if (!rung) await idle(producer)
         if (!closing) await deps.sleep(lingerMs, stopping.signal).catch(() => {})
         continue
       }
@@ -199,6 +211,14 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       if (load.full) next = take(from)
       await Promise.all([sending, next])
     }
+  }
+
+  /** Until the bell rings. Nobody would learn from silence that the broker is gone: it is asked now and then. */
+  const idle = async (producer: Producer) => {
+    const rest = new AbortController()
+    const bell = new Promise<void>(resolve => (wake = resolve)).then(() => rest.abort())
+    await Promise.race([bell, deps.sleep(idleMsMax, rest.signal).catch(() => {})])
+    if (!rung) await producer.metadata({ topics: [cursorsTopic], forceUpdate: true })
   }
 
   const take = async (from: Backlog): Promise<Load> => {
@@ -279,7 +299,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
         wasFenced ||= isOwner && answered(thrown, 'PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH')
         state = 'retrying'
         opened.resolve()
-        onError(error) // also while closing: what is left has until `drainMs`
+        failed(error) // also while closing: what is left has until `drainMs`
       }
       const wait = Math.min(retryMsMax, retryMsMin * 2 ** failures++) * (0.5 + deps.random())
       await deps.sleep(wait, stopping.signal).catch(() => {})
@@ -287,9 +307,14 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     state = 'stopped'
   }
 
+  const failed = (error: RuncastError) => {
+    failure = { error, at: deps.now() }
+    onError(error)
+  }
+
   const refuse = (error: RuncastError) => {
     state = error.code === 'conflict' ? 'fenced' : 'refused'
-    onError(error)
+    failed(error)
     opened.reject(error)
   }
 
@@ -301,7 +326,8 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     value: (value === undefined ? undefined : Buffer.from(value)) as Buffer,
   })
 
-  const unseen = createUnseen(log, () => cursors)
+  const counters = () => ({ kinds: structuredClone(kinds), dropped: { ...dropped }, transactions })
+  const waiting = createWaiting({ log, tenants, cursors: () => cursors, taken: () => taken })
   const running = run()
 
   return {
@@ -309,34 +335,32 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       return state
     },
     opened: opened.promise,
-    counters: () => ({ kinds: structuredClone(kinds), dropped: { ...dropped }, transactions }),
+    counters,
     attend(tenant) {
       routing.check([tenant])
       tenants.add(tenant)
       backlog?.attend(tenant)
       ring()
     },
-    async lag() {
-      if (cursors === undefined) return undefined
-      let events = taken.reduce((sum, load) => sum + load.events, 0)
-      const runs = new Set(events > 0 ? taken.flatMap(load => load.runs.map(cursor => cursor.run)) : [])
-      const left = new Map<string, number>()
-      for (const cursor of cursors.runs.values()) if (!cursor.done) left.set(cursor.run, cursor.after)
-      for (const tenant of tenants) for (const one of (await unseen(tenant)).keys()) left.set(one, left.get(one) ?? 0)
-      for (const [one, after] of left) {
-        const last = (await log.head(one))?.last ?? after
-        events += last - after
-        if (last > after) runs.add(one)
-      }
-      return { events, runs: runs.size }
+    lag: waiting.lag,
+    async holds(run) {
+      const isOver = state === 'fenced' || state === 'refused' || state === 'stopped'
+      return !isOver && waiting.holds(run)
     },
-    async holds({ run_id, tenant }) {
-      if (state === 'fenced' || state === 'refused' || state === 'stopped') return false
-      if (cursors === undefined) return true
-      const cursor = cursors.runs.get(run_id)
-      if (cursor !== undefined && !cursor.done) return true
-      if (taken.some(load => load.runs.some(({ run: one }) => one === run_id))) return true
-      return cursor === undefined && (await unseen(tenant)).has(run_id)
+    async status() {
+      const buffered = { events: 0, bytes: 0 }
+      for (const { messages, events } of taken) {
+        buffered.events += events
+        for (const { message } of messages) buffered.bytes += message.payload.length
+      }
+      const isWell = state === 'starting' || state === 'sending' || state === 'stopped'
+      return {
+        state,
+        lag: await waiting.lag().catch(() => undefined),
+        ...counters(),
+        buffered,
+        ...(!isWell && failure && { failure }),
+      }
     },
     async [Symbol.asyncDispose]() {
       closing = true
@@ -368,26 +392,4 @@ function fencedError(sink: string): RuncastError {
 
 function tooLarge(bytes: number, run: string, sequence: number): RuncastError {
   return new RuncastError('too_large', `event ${sequence} of ${run} makes a record of ${bytes} bytes; it was left out`)
-}
-
-/** The runs that a tenant's feed speaks of behind the sink's cursor. Reads each entry once. */
-function createUnseen(log: Log, cursorsOf: () => Cursors | undefined) {
-  const scans = new Map<string, { at: number; runs: Map<string, number> }>()
-  return async (tenant: string): Promise<ReadonlyMap<string, number>> => {
-    const from = (cursorsOf() ?? emptyCursors()).feeds.get(tenant)?.at ?? 0
-    const scan = scans.get(tenant) ?? { at: from, runs: new Map<string, number>() }
-    scans.set(tenant, scan)
-    if (from < scan.at && scan.runs.size === 0) scan.at = from
-    for (;;) {
-      const batch = await log.read(tenantFeed(tenant), scan.at, readLimitEntries)
-      if (batch.last <= scan.at) break
-      scan.at = batch.last
-      for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
-        if (isRunEntry(entry)) scan.runs.set(entry.run_id, entry.sequence)
-      }
-    }
-    const passed = (cursorsOf() ?? emptyCursors()).feeds.get(tenant)?.at ?? 0
-    for (const [run, sequence] of scan.runs) if (sequence <= passed) scan.runs.delete(run)
-    return scan.runs
-  }
 }

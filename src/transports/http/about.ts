@@ -8,6 +8,7 @@ import type { AppOptions } from './parts.ts'
 import { docsPage } from './docs.ts'
 import { createMetrics } from './metrics.ts'
 import type { Streams } from './streams.ts'
+import { healthOf } from './vitals.ts'
 
 /** Needs no key: for load balancers, and for who reads how to send one. */
 const open = { config: { public: true } }
@@ -20,7 +21,11 @@ export function aboutRoutes(fastify: FastifyInstance, options: AppOptions, strea
   const tags = ['server']
   fastify.get('/health', { ...open, schema: { summary: 'Whether the process lives.', tags } }, async () => {
     const { name: agent, framework } = first()
-    return { status: 'ok', service, version, timestamp: new Date(deps.now()).toISOString(), agent, framework }
+    const now = deps.now()
+    const timestamp = new Date(now).toISOString()
+    // Where keys are asked for, whoever has none learns that something is wrong, and not where the brokers are.
+    const vitals = await healthOf(options, { now, tells: options.authenticate === undefined })
+    return { status: 'ok', service, version, timestamp, agent, framework, ...vitals }
   })
   fastify.get('/ready', { ...open, schema: { summary: 'Whether it takes work.', tags } }, async () => {
     if (options.ready?.() === false) throw new RuncastError('not_ready', 'the agents are still loading')
@@ -28,7 +33,7 @@ export function aboutRoutes(fastify: FastifyInstance, options: AppOptions, strea
   })
   fastify.get('/metrics', { schema: { summary: 'Prometheus metrics.', tags } }, async (_request, reply) => {
     metrics.streamsOpen(streams.open)
-    return reply.type(metrics.contentType).send(await metrics.text())
+    return reply.type(metrics.contentType).send(await metrics.text(options, deps.now()))
   })
   fastify.get('/schema', { schema: { summary: 'Input and output schemas of the agents.', tags } }, async () => ({
     agents: runs.agents.map(agent => ({

@@ -106,11 +106,16 @@ export function httpRuns(options: HttpOptions): Runs {
     input: unknown,
     { run, thread, onBusy, idempotencyKey, labels }: StartOptions = {},
   ): Promise<RunInfo> {
+    const { traceparent, tracestate, ...named } = labels ?? {}
     const value = await request<Partial<RunInfo> & Pick<RunInfo, 'run_id' | 'status' | 'created_at'>>('POST', '/runs', {
-      query: { ...labels, run_id: run, agent, thread_id: thread, on_busy: onBusy },
+      query: { ...named, run_id: run, agent, thread_id: thread, on_busy: onBusy },
       body: input ?? null,
       // Always a key: without one a lost answer could not be told from a lost request.
-      headers: { 'idempotency-key': idempotencyKey ?? deps.id() },
+      headers: {
+        'idempotency-key': idempotencyKey ?? deps.id(),
+        ...(traceparent !== undefined && { traceparent }),
+        ...(tracestate !== undefined && { tracestate }),
+      },
       repeatable: true,
     })
     return {

@@ -1,10 +1,12 @@
 // What a dashboard needs, in Prometheus' text format. Counted per run and per request, never per token.
 import { Counter, Gauge, Registry } from 'prom-client'
 import type { Status } from '../../log.ts'
+import { type Vitals, vitalMetrics } from './vitals.ts'
 
 export interface Metrics {
   readonly contentType: string
-  text(): Promise<string>
+  /** What was counted, and how the vitals are now. */
+  text(vitals: Vitals, now: number): Promise<string>
   runStarted(agent: string): void
   runEnded(agent: string, status: Status): void
   streamsOpen(count: number): void
@@ -27,9 +29,13 @@ export function createMetrics(): Metrics {
   })
   const active = new Gauge({ name: 'runcast_runs_active', help: 'Runs that execute now.', registers })
   const streams = new Gauge({ name: 'runcast_streams_open', help: 'Open event streams.', registers })
+  const takeVitals = vitalMetrics(registry)
   return {
     contentType: registry.contentType,
-    text: () => registry.metrics(),
+    async text(vitals, now) {
+      await takeVitals(vitals, now)
+      return registry.metrics()
+    },
     runStarted(agent) {
       started.inc({ agent })
       active.inc()

@@ -7,8 +7,9 @@ import type { Deps, LocalRuns, Runs } from '../../runs.ts'
 import type { Authenticate } from './auth.ts'
 import type { Metrics } from './metrics.ts'
 import type { Streams } from './streams.ts'
+import type { Vitals } from './vitals.ts'
 
-export interface AppOptions {
+export interface AppOptions extends Vitals {
   readonly runs: LocalRuns
   readonly deps: Deps
   readonly authenticate?: Authenticate | undefined

@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import { RuncastError } from '../../error.ts'
 import { eventTypes } from '../../event.ts'
+import { traceContextOf } from '../../formats/trace-context.ts'
 import type { Wire } from './frames.ts'
 import type { cancelQuery, EventsQuery } from './schemas.ts'
 
@@ -52,6 +53,12 @@ export function idOf(request: FastifyRequest): string {
 
 export function reasonOf(request: FastifyRequest): string | undefined {
   return (request.query as z.infer<typeof cancelQuery>).reason
+}
+
+/** The trace that the request belongs to, as labels of the run that it starts. */
+export function traceLabelsOf({ headers }: FastifyRequest): Record<string, string> | undefined {
+  const context = traceContextOf(headers['traceparent'], headers['tracestate'])
+  return context && { ...context }
 }
 
 export function pathOf(request: FastifyRequest): string {

@@ -10,7 +10,7 @@ import type { FollowRunOptions, Target } from '../../runs.ts'
 import type { RouteParts } from './parts.ts'
 import type { Subject } from './frames.ts'
 import { invokeSchema, startSchema } from './openapi.ts'
-import { baseOf, cursorOf, idOf, leavingOf, reasonOf, typesOf, wantsStream, wireOf } from './request.ts'
+import { baseOf, cursorOf, idOf, leavingOf, reasonOf, traceLabelsOf, typesOf, wantsStream, wireOf } from './request.ts'
 import {
   cancelQuery,
   type EventsQuery,
@@ -53,6 +53,7 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
       input: request.body,
       deps,
       principal: request.principal,
+      labels: traceLabelsOf(request),
       signal,
     })
     if (end.type === 'complete') {
@@ -72,7 +73,14 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
   async function streamOnce(request: FastifyRequest, reply: FastifyReply) {
     const { agent: name, timeout } = request.query as z.infer<typeof invokeQuery>
     const agent = agentOf(agents, name)
-    const stream = await direct({ ...options.direct, agent, input: request.body, deps, principal: request.principal })
+    const stream = await direct({
+      ...options.direct,
+      agent,
+      input: request.body,
+      deps,
+      principal: request.principal,
+      labels: traceLabelsOf(request),
+    })
     return streams.serve(request, reply, {
       subject: { request_id: stream.request_id },
       wire: wireOf(request),
@@ -94,7 +102,11 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     const query = request.query as StartQuery
     const { run_id: run, thread_id: thread, on_busy: onBusy, scenario, company_id } = query
     const key = request.headers['idempotency-key']
-    const labels = { ...(scenario !== undefined && { scenario }), ...(company_id !== undefined && { company_id }) }
+    const labels = {
+      ...traceLabelsOf(request),
+      ...(scenario !== undefined && { scenario }),
+      ...(company_id !== undefined && { company_id }),
+    }
     const info = await runsOf(request).start(query.agent, request.body, {
       run,
       thread,

@@ -1,0 +1,109 @@
+// What a sink has still to send, and whether a run is among it: the load on its way, the runs that it has begun, and what
+// the feeds say behind its cursors. It only reads; what it keeps in memory is a name per run that waits, never an event.
+import { type FeedEntry, isRunEntry, type Log, type Numbered, readLimitEntries, runKey, tenantFeed } from '../../log.ts'
+import type { RunPlace } from '../../retention.ts'
+import type { Load } from './backlog.ts'
+import type { Cursors } from './cursors.ts'
+
+export interface Lag {
+  readonly events: number
+  readonly runs: number
+  /** When the oldest of them happened, ms since the epoch; absent when there is none. */
+  readonly oldest?: number
+}
+
+export interface Waiting {
+  /** Undefined until the cursors were read: it is unknown, not 0. */
+  lag(): Promise<Lag | undefined>
+  /** Whether the run is not sent yet; so it is said of all while the cursors are unknown. */
+  holds(run: RunPlace): Promise<boolean>
+}
+
+/** A run that a feed speaks of behind the sink's cursor. */
+interface Unseen {
+  /** Of the newest entry that speaks of it. */
+  sequence: number
+  /** Of the oldest. */
+  readonly time: number
+  /** Its events, once it has ended. */
+  last?: number
+}
+
+interface Scan {
+  at: number
+  readonly runs: Map<string, Unseen>
+}
+
+export function createWaiting(options: {
+  readonly log: Log
+  readonly tenants: ReadonlySet<string>
+  readonly cursors: () => Cursors | undefined
+  /** Taken out of the log, and not committed. */
+  readonly taken: () => readonly Load[]
+}): Waiting {
+  const { log, tenants, cursors, taken } = options
+  const scans = new Map<string, Scan>()
+
+  /** Reads each entry once; forgets what the sink has passed, and what the log has forgotten. */
+  const unseen = async (tenant: string): Promise<ReadonlyMap<string, Unseen>> => {
+    const passed = () => cursors()?.feeds.get(tenant)?.at ?? 0
+    const from = passed()
+    const scan = scans.get(tenant) ?? { at: from, runs: new Map<string, Unseen>() }
+    scans.set(tenant, scan)
+    if (from < scan.at && scan.runs.size === 0) scan.at = from
+    for (;;) {
+      const batch = await log.read(tenantFeed(tenant), scan.at, readLimitEntries)
+      if (batch.last <= scan.at) break
+      scan.at = batch.last
+      for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
+        if (!isRunEntry(entry)) continue
+        const one = scan.runs.get(entry.run_id) ?? { sequence: 0, time: Date.parse(entry.timestamp) }
+        one.sequence = entry.sequence
+        if (entry.type === 'ended') one.last = entry.last
+        scan.runs.set(entry.run_id, one)
+      }
+    }
+    if (scan.runs.size === 0) return scan.runs
+    const { after: gone } = await log.read(tenantFeed(tenant), passed(), 1)
+    for (const [run, { sequence }] of scan.runs) if (sequence <= gone) scan.runs.delete(run)
+    return scan.runs
+  }
+
+  return {
+    async lag() {
+      const known = cursors()
+      if (known === undefined) return undefined
+      const loads = taken()
+      const runs = new Set(loads.flatMap(load => (load.events > 0 ? load.runs.map(({ run }) => run) : [])))
+      let events = loads.reduce((sum, load) => sum + load.events, 0)
+      let oldest = loads.reduce((min, load) => load.messages.reduce((m, { time }) => Math.min(m, time), min), Infinity)
+      const count = (run: string, n: number, time: number) => {
+        if (n <= 0) return
+        events += n
+        oldest = Math.min(oldest, time)
+        runs.add(run)
+      }
+      for (const { run, after, done } of known.runs.values()) {
+        const head = done ? undefined : await log.head(run)
+        if (head === undefined || head.last <= after) continue
+        const [next] = (await log.read(runKey(run), after, 1)).events
+        count(run, head.last - after, Date.parse(next?.timestamp ?? '') || head.created_at)
+      }
+      for (const tenant of tenants) {
+        for (const [run, { last, time }] of await unseen(tenant)) {
+          if (!known.runs.has(run)) count(run, last ?? (await log.head(run))?.last ?? 0, time)
+        }
+      }
+      return { events, runs: runs.size, ...(events > 0 && { oldest }) }
+    },
+    async holds({ run_id, tenant }) {
+      if (!tenants.has(tenant)) return false
+      const known = cursors()
+      if (known === undefined) return true
+      const cursor = known.runs.get(run_id)
+      if (cursor !== undefined && !cursor.done) return true
+      if (taken().some(load => load.runs.some(({ run }) => run === run_id))) return true
+      return cursor === undefined && (await unseen(tenant)).has(run_id)
+    },
+  }
+}
