@@ -8,7 +8,10 @@ import { constants, zstdCompressSync } from 'node:zlib'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { PbfReader, PbfWriter } from 'pbf'
 import protobufjs from 'protobufjs'
+import type { Event } from '../src/event.ts'
+import { dashstreamEncoder } from '../src/formats/dashstream.ts'
 import { type DashStreamInput, decodeDashStream, encodeDashStream } from '../src/formats/dashstream-codec.ts'
+import { messageIds } from '../src/formats/dashstream-names.ts'
 import { type DashStreamMessage, DashStreamMessageSchema } from '../src/gen/dashstream/v1/dashstream_pb.ts'
 import type { Row } from './row.ts'
 
@@ -138,9 +141,10 @@ function compareBytes(): Row[] {
   const tokens = Array.from({ length: 1_000 }, (_, i) => token(i + 1))
   const texts = tokens.map(each => Buffer.from(JSON.stringify(plainOf(each))))
   const payloads = tokens.map(encodeDashStream)
+  checkProjection(payloads)
   const jsonBytes = sum(texts) / texts.length
   // Another stretch of another run, as a writer would share it beforehand.
-  const strangers = Array.from({ length: 200 }, (_, i) => token(i + 1, 'run-of-somebody-else'))
+  const strangers = Array.from({ length: 200 }, (_, i) => token(i + 1, '5b0b9f6c-8a53-4c43-9a1f-2f0f6a7f2f11'))
   const dictionary = Buffer.concat(strangers.map(encodeDashStream))
   const jsonDictionary = Buffer.concat(strangers.map(each => Buffer.from(JSON.stringify(plainOf(each)))))
   return [1, 10, 100, 1_000].map(size => {
@@ -164,6 +168,16 @@ function compareBytes(): Row[] {
   })
 }
 
+/** What is measured must be what the sink sends: the projection of such a run, byte by byte. */
+function checkProjection(payloads: readonly Buffer[]): void {
+  const events = payloads.map((_, i) => eventOfToken(i + 1))
+  const sent = dashstreamEncoder({ run: runId, tenant: 'acme', thread })(events)
+  if (!payloads.every((payload, i) => payload.equals(sent[i]?.payload ?? nothing)))
+    throw new Error('the tokens of the bench are not what the projection makes of a run')
+}
+
+const nothing = Buffer.alloc(0)
+
 function perToken(parts: Uint8Array[], size: number, dictionary?: Buffer): number {
   let bytes = 0
   for (let i = 0; i < parts.length; i += size) {
@@ -181,22 +195,37 @@ function joined(values: Uint8Array[]): Buffer {
   return Buffer.concat(values.flatMap(value => [Buffer.of((value.length & 0x7f) | 0x80, value.length >> 7), value]))
 }
 
-const thread = 'thread-7f3c2a9e-1b4d'
+/** Ids as the server makes them. */
+const runId = '0c7d52f1-a9e8-4b36-8f0e-7d1c5a3b9e24'
+const thread = '7f3c2a9e-1b4d-4c6f-a2d8-93e0b5c1f764'
 /** Natural language in pieces of the size of a model's tokens: the project's own documents. */
 const prose = readdirSync(new URL('../', import.meta.url))
   .filter(name => name.endsWith('.md'))
   .sort()
   .flatMap(name => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8').match(/\s?\S{1,5}|\s/g) ?? [])
 
-/** A token of a run: ids in the order of time with a constant end, times that jitter as a model's tokens do. */
-function token(sequence: number, run = 'run-0c7d52f1a9e84b36'): DashStreamInput {
-  const jitter = (Math.imul(sequence, 2_654_435_761) >>> 0) % 12_000
-  const timestampUs = 1_763_733_333_000_000 + sequence * 20_000 + jitter
+/** A token of a run, at times that jitter as a model's tokens do. */
+function eventOfToken(sequence: number): Event {
+  const jitterMs = (Math.imul(sequence, 2_654_435_761) >>> 0) % 12
+  const timestamp = new Date(1_763_733_333_000 + sequence * 20 + jitterMs).toISOString()
+  const content = prose[sequence % prose.length] ?? ''
+  const more = { llm_request_id: 'req-4f1e', model: 'small-model-1', index: sequence }
+  return { id: `${runId}:${sequence}`, type: 'token', run_id: runId, sequence, timestamp, content, ...more }
+}
+
+/** The same as a message. */
+function token(sequence: number, of = runId): DashStreamInput {
+  const { timestamp } = eventOfToken(sequence)
   return {
     message: {
       case: 'tokenChunk',
       value: {
-        header: { ...headerOf(sequence, run), timestampUs, type: 3 as const },
+        header: {
+          ...headerOf(sequence, of),
+          messageId: messageIds(of)(sequence, timestamp),
+          timestampUs: Date.parse(timestamp) * 1_000,
+          type: 3 as const,
+        },
         requestId: 'req-4f1e',
         text: prose[sequence % prose.length] ?? '',
         chunkIndex: sequence,
@@ -206,27 +235,18 @@ function token(sequence: number, run = 'run-0c7d52f1a9e84b36'): DashStreamInput 
   }
 }
 
-function headerOf(sequence: number, run: string) {
+function headerOf(sequence: number, of: string) {
   return {
-    messageId: messageId(sequence, run),
+    messageId: messageIds(of)(sequence, '2025-11-21T13:55:33.123Z'),
     timestampUs: 1_763_733_333_123_456,
     tenantId: 'acme',
     threadId: thread,
     sequence,
     type: 1 as const,
     schemaVersion: 1,
-    runId: run,
+    runId: of,
     runSequence: sequence,
   }
-}
-
-function messageId(sequence: number, run: string): Uint8Array {
-  const id = Buffer.alloc(16)
-  id.writeUIntBE(1_763_733_333_000, 0, 6)
-  id.writeUInt16BE(0x7000 | (sequence >> 14), 6)
-  id.writeUInt16BE(0x8000 | (sequence & 0x3fff), 8)
-  id.write(run.slice(-6), 10, 'latin1')
-  return new Uint8Array(id)
 }
 
 function event(): DashStreamInput {
@@ -234,7 +254,7 @@ function event(): DashStreamInput {
     message: {
       case: 'event',
       value: {
-        header: headerOf(11, 'run-0c7d52f1a9e84b36'),
+        header: headerOf(11, runId),
         eventType: 11,
         nodeId: 'researcher',
         durationUs: 1_234_567,
@@ -256,7 +276,7 @@ function stateDiff(): DashStreamInput {
     message: {
       case: 'stateDiff',
       value: {
-        header: { ...headerOf(12, 'run-0c7d52f1a9e84b36'), type: 2 as const },
+        header: { ...headerOf(12, runId), type: 2 as const },
         baseCheckpointId: new Uint8Array(16).fill(3),
         operations: [
           { op: 0, path: '/messages/-', value: value({ role: 'assistant', content: 'Sales rose.' }) },

@@ -1,5 +1,7 @@
-// P10: tokens of a run into Kafka and out again through the sink and the source, against the client library alone with
-// records of the same bytes. The library takes part with the same promises: acks of all replicas, zstd, a transaction.
+// P10: tokens of runs into Kafka and out again through the sink and the source, against the client library alone.
+// In: the library sends the records that the sink sent, bytes, headers, times and order, with the same promises: acks of
+// all replicas, zstd, transactions of the same size with a position in each. Out: a consumer group from its join on; the
+// library only hands out the records, the source also decodes, checks and keeps the events. Nobody's close is timed.
 import { randomUUID } from 'node:crypto'
 import { Admin, Consumer, Producer } from '@platformatic/kafka'
 import { memory } from '../src/backends/memory.ts'
@@ -13,9 +15,10 @@ import type { Row } from './row.ts'
 
 const runs = 8
 const tokensPerRun = 4_000
-const rounds = 3
-/** As many events as the sink takes into one transaction. */
+const rounds = 5
+/** As many events as the sink takes into one transaction, and of one run into it. */
 const perTransaction = 2_000
+const perTurn = 500
 const partitions = 10
 
 export async function run(): Promise<Row[]> {
@@ -25,33 +28,57 @@ export async function run(): Promise<Row[]> {
     return []
   }
   await using broker = await startKafka()
-  const into: number[][] = [[], []]
-  const out: number[][] = [[], []]
+  const into: Times = { ours: [], bare: [] }
+  const out: Times = { ours: [], bare: [] }
   for (let round = 0; round <= rounds; round++) {
-    const ours = await sinkMs(broker)
-    const values = await valuesOf(broker, ours.topic)
-    const bare = await produceMs(broker, values)
-    const read = await sourceMs(broker, ours.topic)
-    const consumed = await consumeMs(broker, bare.topic, values.length)
+    const sent = await sink(broker)
+    const records = await recordsOf(broker, sent.topic)
+    const produced = await produce(broker, records)
+    const read = await source(broker, sent.topic)
+    const consumed = await consume(broker.brokers, produced.topic, records.length, () => {})
     if (round === 0) continue // warms up
-    into[0]?.push(ours.ms)
-    into[1]?.push(bare.ms)
-    out[0]?.push(read)
-    out[1]?.push(consumed)
+    into.ours.push(sent)
+    into.bare.push(produced)
+    out.ours.push(read)
+    out.bare.push(consumed)
   }
-  const row = (name: string, [ours = [], bare = []]: number[][]): Row => ({
-    id: 'P10',
-    name: `Kafka ${name}, ${runs} runs of ${tokensPerRun} tokens`,
-    ratio: median(bare) / median(ours),
-    bar: 0.8,
-    unit: 'x the client library alone',
-    detail: `${median(ours).toFixed(0)} against ${median(bare).toFixed(0)} ms`,
-  })
+  const row = (name: string, { ours, bare }: Times): Row => {
+    const [ms, bareMs] = [median(ours, 'ms'), median(bare, 'ms')]
+    const [cpu, bareCpu] = [median(ours, 'cpu'), median(bare, 'cpu')]
+    return {
+      id: 'P10',
+      name: `Kafka ${name}, ${runs} runs of ${tokensPerRun} tokens`,
+      ratio: bareMs / ms,
+      bar: 0.8,
+      unit: 'x the client library alone',
+      detail: `${ms.toFixed(0)} against ${bareMs.toFixed(0)} ms, of it CPU ${cpu.toFixed(0)} against ${bareCpu.toFixed(0)}`,
+    }
+  }
   return [row('in', into), row('out', out)]
 }
 
-function median(times: readonly number[]): number {
-  return times.toSorted((a, b) => a - b)[times.length >> 1] ?? 0
+interface Spent {
+  readonly ms: number
+  /** ms of this process, its threads included. */
+  readonly cpu: number
+}
+
+interface Times {
+  readonly ours: Spent[]
+  readonly bare: Spent[]
+}
+
+function stopwatch(): () => Spent {
+  const from = performance.now()
+  const before = process.cpuUsage()
+  return () => {
+    const { user, system } = process.cpuUsage(before)
+    return { ms: performance.now() - from, cpu: (user + system) / 1_000 }
+  }
+}
+
+function median(times: readonly Spent[], what: keyof Spent): number {
+  return times.map(each => each[what]).toSorted((a, b) => a - b)[times.length >> 1] ?? 0
 }
 
 /** Ended runs, announced all at once. */
@@ -89,31 +116,46 @@ async function fill(log: Log): Promise<void> {
   await log.append(tenantFeed('default'), 0, feed)
 }
 
-async function sinkMs({ brokers }: Kafka): Promise<{ ms: number; topic: string }> {
+async function sink({ brokers }: Kafka): Promise<Spent & { topic: string }> {
   const topic = `ours-${randomUUID()}`
   const log = memory()
   const place = { brokers, topic, transactionalId: topic, cursorsTopic: `${topic}-cursors`, deps, partitions }
   await using sink = kafkaSink({ ...place, log, tenants: ['default'], format: 'dashstream' })
   await sink.opened
   await fill(log)
-  const from = performance.now()
+  const spent = stopwatch()
   while ((await sink.lag())?.events !== 0) await deps.sleep(2)
-  return { ms: performance.now() - from, topic }
+  return { ...spent(), topic }
 }
 
-async function valuesOf({ brokers }: Kafka, topic: string): Promise<{ key: Buffer; value: Buffer }[]> {
-  const values: { key: Buffer; value: Buffer }[] = []
-  await consume(brokers, topic, runs * (tokensPerRun + 2), ({ key, value }) => values.push({ key, value }))
-  return values
+interface Sent {
+  readonly key: Buffer
+  readonly value: Buffer
+  readonly headers: Map<Buffer, Buffer>
+  readonly timestamp: bigint
 }
 
-async function produceMs(
-  { brokers }: Kafka,
-  values: readonly { key: Buffer; value: Buffer }[],
-): Promise<{ ms: number; topic: string }> {
+/** What the sink sent, in the order in which it did: a turn of each run after the other. */
+async function recordsOf({ brokers }: Kafka, topic: string): Promise<Sent[]> {
+  const byRun = new Map<string, Sent[]>()
+  await consume(brokers, topic, runs * (tokensPerRun + 2), ({ key, value, headers, timestamp }) => {
+    const records = byRun.get(String(key)) ?? []
+    byRun.set(String(key), records)
+    records.push({ key, value, headers, timestamp })
+  })
+  const queues = [...byRun.values()]
+  const turns = Math.ceil(Math.max(...queues.map(queue => queue.length)) / perTurn)
+  return Array.from({ length: turns }, (_, turn) =>
+    queues.flatMap(queue => queue.slice(turn * perTurn, (turn + 1) * perTurn)),
+  ).flat()
+}
+
+async function produce({ brokers }: Kafka, records: readonly Sent[]): Promise<Spent & { topic: string }> {
   const topic = `bare-${randomUUID()}`
+  const positions = `${topic}-cursors`
   const admin = new Admin({ clientId: 'bench', bootstrapBrokers: brokers })
   await admin.createTopics({ topics: [topic], partitions, replicas: 1 })
+  await admin.createTopics({ topics: [positions], partitions: 1, replicas: 1 })
   await admin.close()
   const options = {
     clientId: 'bench',
@@ -123,24 +165,24 @@ async function produceMs(
     compression: 'zstd' as const,
   }
   const producer = new Producer({ ...options, transactionalId: topic })
-  // The sink has begun as well before its time is taken.
-  const first = await producer.beginTransaction({ producerId: -1n, producerEpoch: -1 })
-  await first.send({ messages: values.slice(0, 1).map(({ key, value }) => ({ topic, key, value })), acks: -1 })
-  await first.commit()
-  const from = performance.now()
-  for (let at = 1; at < values.length; at += perTransaction) {
-    const transaction = await producer.beginTransaction()
-    const messages = values.slice(at, at + perTransaction).map(({ key, value }) => ({ topic, key, value }))
+  const send = async (from: number, to: number, begin = {}) => {
+    const transaction = await producer.beginTransaction(begin)
+    const position = { topic: positions, partition: 0, key: Buffer.from('position'), value: Buffer.from(String(to)) }
+    const messages = [...records.slice(from, to).map(record => ({ topic, ...record })), position]
     await transaction.send({ messages, acks: -1 })
     await transaction.commit()
   }
-  const ms = performance.now() - from
+  // The sink has begun as well before its time is taken.
+  await send(0, 1, { producerId: -1n, producerEpoch: -1 })
+  const spent = stopwatch()
+  for (let at = 1; at < records.length; at += perTransaction) await send(at, at + perTransaction)
+  const time = spent()
   await producer.close()
-  return { ms, topic }
+  return { ...time, topic }
 }
 
-async function sourceMs({ brokers }: Kafka, topic: string): Promise<number> {
-  const from = performance.now()
+async function source({ brokers }: Kafka, topic: string): Promise<Spent> {
+  const spent = stopwatch()
   await using source = kafkaSource({
     brokers,
     format: 'dashstream',
@@ -150,21 +192,11 @@ async function sourceMs({ brokers }: Kafka, topic: string): Promise<number> {
     deps,
   })
   while ((await source.list({ status: 'completed' })).runs.length < runs) await deps.sleep(2)
-  return performance.now() - from
+  return spent()
 }
 
-async function consumeMs({ brokers }: Kafka, topic: string, count: number): Promise<number> {
-  const from = performance.now()
-  await consume(brokers, topic, count, () => {})
-  return performance.now() - from
-}
-
-async function consume(
-  brokers: string[],
-  topic: string,
-  count: number,
-  take: (message: { key: Buffer; value: Buffer }) => void,
-): Promise<void> {
+async function consume(brokers: string[], topic: string, count: number, take: (message: Sent) => void): Promise<Spent> {
+  const spent = stopwatch()
   const consumer = new Consumer({
     clientId: 'bench',
     bootstrapBrokers: brokers,
@@ -173,9 +205,13 @@ async function consume(
   })
   const stream = await consumer.consume({ topics: [topic], mode: 'earliest' })
   let seen = 0
+  let time = spent()
   for await (const message of stream) {
     take(message)
-    if (++seen === count) break
+    if (++seen < count) continue
+    time = spent()
+    break
   }
   await consumer.close(true)
+  return time
 }

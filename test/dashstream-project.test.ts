@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Body, Event } from '../src/event.ts'
 import { dashstreamDecoder, dashstreamEncoder } from '../src/formats/dashstream.ts'
+import { createSeen } from '../src/formats/dashstream-seen.ts'
 import { type DashStreamInput, decodeDashStream, encodeDashStream } from '../src/formats/dashstream-codec.ts'
 import { unframe } from '../src/formats/dashstream-frame.ts'
 import { lanesMax, reorderWindow } from '../src/formats/dashstream-order.ts'
@@ -534,6 +535,29 @@ test('H32 what is remembered is bounded, of messages and of threads', () => {
   const given = Array.from({ length: 12 }, (_, i) => eventsIn(decoder.push(token(2, '', `thread-${i}`)))).flat()
   assert.equal(given.length, 2)
   assert.ok(lanesMax >= 1_000)
+})
+
+test('H30 H32 ids and numbers are told apart by every bit of them, also those that somebody chose so that they collide', () => {
+  const seen = createSeen(4_096)
+  const idOf = (n: number, lane: number) => {
+    const id = Buffer.alloc(16)
+    // Sixteen that count on, then a leap: neighbours and strangers.
+    id.writeUInt32BE(((n >> 4) * (lane % 2 === 0 ? 1 : 0x0800_0000)) % 2 ** 32, 8 * (lane % 2))
+    return id.fill(n & 15, 15)
+  }
+  for (const lane of [0, 1, 7])
+    for (let n = 0; n < 500; n++) {
+      assert.equal(seen.hasId(lane, idOf(n, lane)), false)
+      assert.equal(seen.hasNumber(lane, 1, 2n ** 40n + BigInt(n)), false)
+      seen.rememberId(lane, idOf(n, lane))
+      seen.rememberNumber(lane, 1, 2n ** 40n + BigInt(n))
+      assert.equal(seen.hasId(lane, idOf(n, lane)), true)
+      assert.equal(seen.hasNumber(lane, 1, 2n ** 40n + BigInt(n)), true)
+      assert.equal(seen.hasNumber(lane, 2, 2n ** 40n + BigInt(n)), false)
+      assert.equal(seen.hasNumber(lane, 1, BigInt(n)), false)
+      assert.equal(seen.hasId(lane + 1, idOf(n, lane)), false)
+    }
+  for (let n = 0; n < 500; n++) assert.equal(seen.hasId(7, idOf(n, 7)), true)
 })
 
 test('H29 a number near 2^64 is a number like any other', () => {

@@ -7,7 +7,7 @@ import type { EventEnvelope } from '../gen/chat/v1/events_pb.ts'
 import { type LooseBody, named } from './body.ts'
 import { decodeChatEvent, encodeChatEvent, isoFromTimestamp } from './chat-codec.ts'
 import { chatSeverities, textPositions } from './chat-names.ts'
-import type { Decoded, Decoder, Problem, RunBatch } from './format.ts'
+import { addDecoded, type Decoded, type Decoder, type Problem, type RunBatch } from './format.ts'
 
 /** Tasks remembered; of more, the one that was silent longest is forgotten, and begins anew if it speaks again. */
 export const tasksMax = 10_000
@@ -93,7 +93,7 @@ export function chatDecoder(options: { readonly tenant?: string } = {}): ChatDec
   return {
     waiting: 0,
     take,
-    push: payload => decode(decodeChatEvent(payload), payload),
+    push: (payload, into) => addDecoded(into, decode(decodeChatEvent(payload), payload)),
     flush: () => ({ batches: [], problems: [] }),
   }
 }

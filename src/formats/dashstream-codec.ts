@@ -43,9 +43,17 @@ export function decodeDashStreamFramed(
   payload: Uint8Array,
   options: DecodeOptions = {},
 ): { message: DashStreamMessage; framing: Framing; bodyBytes: number } {
+  const versions = options.versions ?? 'exact'
+  // Most payloads are small and raw: nothing to unpack.
+  const fits = payload.length - 1 <= (options.bodyBytesMax ?? bodyBytesMax)
+  const hot = payload[0] === rawByte && fits ? decodeHot(payload, 1) : undefined
+  if (hot !== undefined) {
+    checkMessage(hot, versions)
+    return { message: hot, framing: 'raw', bodyBytes: payload.length - 1 }
+  }
   const { body, framing } = unframe(payload, options)
   const message = decodeHot(body) ?? decodeCold(body)
-  checkMessage(message, options.versions ?? 'exact')
+  checkMessage(message, versions)
   return { message, framing, bodyBytes: body.length }
 }
 

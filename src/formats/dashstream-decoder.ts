@@ -10,7 +10,7 @@ import { readForeign } from './dashstream-foreign.ts'
 import { hex, isoOf } from './dashstream-names.ts'
 import { createOrder, type Ordered } from './dashstream-order.ts'
 import { readOwn, type Single } from './dashstream-read.ts'
-import type { Decoded, Decoder, Problem, RunBatch } from './format.ts'
+import { type Decoded, type Decoder, emptyDecoded, type Problem, type RunBatch } from './format.ts'
 import { undecodable } from './protobuf-check.ts'
 
 export interface DashDecoderOptions extends DecodeOptions {
@@ -23,7 +23,7 @@ export interface DashDecoderOptions extends DecodeOptions {
 
 export interface DashDecoder extends Decoder {
   /** Takes a message that is decoded already. */
-  take(message: DashStreamMessage): Decoded
+  take(message: DashStreamMessage, into?: Decoded): Decoded
 }
 
 /** A message on its way: read already, so that what cannot be read is refused before anything changed. */
@@ -59,6 +59,7 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
   const threads = new Map<string, OpenRun>()
   /** The last sequence of each run of ours, and whether it was the end. */
   const runs = new Map<string, { last: number; ended: boolean }>()
+  /** What is being told: the caller's, while a call lasts. */
   let batches: Draft[] = []
   let problems: Problem[] = []
 
@@ -81,10 +82,12 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
   }
 
   const ownEvent = (lane: string, header: Header, event: Event) => {
-    const run = runs.get(lane) ?? { last: 0, ended: false }
+    let run = runs.get(lane)
+    if (run === undefined) runs.set(lane, (run = { last: 0, ended: false }))
     if (run.ended) return report('after_end', header)
     hand(header, event, run.last)
-    runs.set(lane, { last: event.sequence, ended: isTerminal(event.type) })
+    run.last = event.sequence
+    run.ended = isTerminal(event.type)
   }
 
   const strangersEvent = (lane: string, header: Header, body: LooseBody, missing: bigint) => {
@@ -152,7 +155,7 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
 
   const arrive = (item: Item) => {
     const { header, event, body } = item
-    const id = hex(header.messageId)
+    const { messageId: id } = header
     const lane = laneOf(header)
     const position = event === undefined ? header.sequence : header.runSequence
     // Number 0 is no position (H22): it goes on at once, and moves no cursor.
@@ -176,16 +179,17 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     if (run !== undefined && !run.ended) run.last++
   }
 
-  const told = (): Decoded => {
-    const decoded = { batches, problems }
-    batches = []
-    problems = []
-    return decoded
+  const take = (message: DashStreamMessage, into: Decoded = emptyDecoded()): Decoded => {
+    const items = itemsOf(message)
+    tellTo(into)
+    for (const item of items) arrive(item)
+    return into
   }
 
-  const take = (message: DashStreamMessage): Decoded => {
-    for (const item of itemsOf(message)) arrive(item)
-    return told()
+  const tellTo = (into: Decoded) => {
+    // Nobody else adds to it while it grows.
+    batches = into.batches as Draft[]
+    problems = into.problems
   }
 
   return {
@@ -193,12 +197,14 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
       return order.waiting
     },
     take,
-    push: payload => take(decodeDashStream(payload, options)),
+    push: (payload, into) => take(decodeDashStream(payload, options), into),
     flush() {
       const out: Ordered<Item>[] = []
+      const into = emptyDecoded()
+      tellTo(into)
       order.flush(out)
       for (const ordered of out) deliver(ordered)
-      return told()
+      return into
     },
   }
 }

@@ -1,6 +1,7 @@
 // Names and numbers that the writer and the reader of DashStream messages share: attributes, enums, units. One module,
 // because two copies of a name drift apart unseen. It must never drop a number it does not know: it becomes its digits.
 import { createHash } from 'node:crypto'
+import { isoTime, msOfIso } from '../batch.ts'
 import { EventType } from '../gen/dashstream/v1/dashstream_pb.ts'
 import { undecodable } from './protobuf-check.ts'
 
@@ -54,20 +55,29 @@ export function eventTypeName(value: number): string {
 const eventTypeNames = new Map(Object.entries(EventType).map(([name, value]) => [value as number, name.toLowerCase()]))
 
 /**
- * 16 bytes in the form of a UUIDv7, the same for the same event: time first and a constant node part, so that a batch
- * of ids compresses to almost nothing (random ids cost more bytes than everything else together).
+ * 16 bytes in the form of a UUIDv7, the same for the same event: time first, to 65 s, a constant node part, and the
+ * sequence, so that a batch of ids compresses to almost nothing (random ids cost more bytes than everything else
+ * together, and each further byte of time one more per message).
  * `kind`: 0 for the event's own message, 1 to 15 for others made from it.
  */
 export function messageIds(run: string): (sequence: number, timestamp: string, kind?: number) => Uint8Array {
   const node = createHash('sha256').update(run).digest()
   return (sequence, timestamp, kind = 0) => {
     const id = new Uint8Array(16)
-    const ms = Math.min(Math.max(Date.parse(timestamp) || 0, 0), 2 ** 48 - 1)
-    for (let i = 0, rest = ms; i < 6; i++, rest = Math.floor(rest / 256)) id[5 - i] = rest % 256
+    const span = Math.floor(Math.min(Math.max(msOfIso(timestamp) || 0, 0), 2 ** 48 - 1) / 2 ** 16)
+    id[0] = span >>> 24
+    id[1] = span >>> 16
+    id[2] = span >>> 8
+    id[3] = span
+    id[4] = node[5] as number
+    id[5] = node[6] as number
     id[6] = 0x70 | (kind & 0x0f)
-    id.set(node.subarray(0, 5), 7)
-    id[8] = 0x80 | ((id[8] ?? 0) & 0x3f)
-    for (let i = 0, rest = sequence; i < 4; i++, rest = Math.floor(rest / 256)) id[15 - i] = rest % 256
+    for (let i = 0; i < 5; i++) id[7 + i] = node[i] as number
+    id[8] = 0x80 | ((id[8] as number) & 0x3f)
+    id[12] = sequence >>> 24
+    id[13] = sequence >>> 16
+    id[14] = sequence >>> 8
+    id[15] = sequence
     return id
   }
 }
@@ -78,7 +88,7 @@ export function hex(bytes: Uint8Array): string {
 
 /** Microseconds of an ISO time; only as many of its digits as fit. */
 export function usOf(timestamp: string): number {
-  const ms = Date.parse(timestamp)
+  const ms = msOfIso(timestamp)
   return Number.isNaN(ms) ? 0 : ms * 1000 + Number((/\.\d{3}(\d{1,3})/.exec(timestamp)?.[1] ?? '').padEnd(3, '0'))
 }
 
@@ -86,8 +96,7 @@ export function usOf(timestamp: string): number {
 export function isoOf(us: bigint): string {
   // Times of this century are exact as numbers, and most have no more than milliseconds.
   const number = Number(us)
-  if (number >= 0 && number <= Number.MAX_SAFE_INTEGER && number % 1000 === 0)
-    return new Date(number / 1000).toISOString()
+  if (number >= 0 && number <= Number.MAX_SAFE_INTEGER && number % 1000 === 0) return isoTime(number / 1000)
   const clamped = us < usMin ? usMin : us > usMax ? usMax : us
   const below = ((clamped % 1000n) + 1000n) % 1000n
   const iso = new Date(Number((clamped - below) / 1000n)).toISOString()

@@ -1,10 +1,11 @@
 // Puts the messages of many threads back into the order of their numbers: duplicates and conflicts out, neighbours that
 // changed places back in place, and what never comes told as a hole. One lane per run or thread, one window each.
 // It must never hold more than its bounds, whatever arrives, nor let number 0 (not a position) touch a cursor.
+import { createSeen } from './dashstream-seen.ts'
 
 /** How far ahead a message may arrive before the ones in between count as lost: what parallel senders mix up. */
 export const reorderWindow = 32
-/** Ids remembered, over all lanes. A redelivery after a reconnect is a few thousand messages; 64 Ki ids are about 10 MB. */
+/** Ids remembered, over all lanes. A redelivery after a reconnect is a few thousand messages; 64 Ki ids are about 5 MB. */
 export const seenMax = 65_536
 /** Lanes remembered; of more, the one that was silent longest is forgotten. */
 export const lanesMax = 10_000
@@ -12,8 +13,8 @@ export const lanesMax = 10_000
 export interface Arrival<T> {
   /** 1, 2, 3 … */
   readonly position: bigint
-  /** Of the message; two with one id are the same message. */
-  readonly id: string
+  /** 16 bytes; two messages with one id are the same message. */
+  readonly id: Uint8Array
   readonly item: T
   /** Begins anew: a producer that lost its counter starts from here. */
   readonly restart: boolean
@@ -38,7 +39,7 @@ export interface Order<T> {
   /** Takes one in; what can go on is appended to `out`. */
   arrive(lane: string, arrival: Arrival<T>, out: Ordered<T>[]): Verdict
   /** Of messages without number: whether this id was here before in its lane. */
-  known(lane: string, id: string): boolean
+  known(lane: string, id: Uint8Array): boolean
   /** Lets everything go that waits, holes included. */
   flush(out: Ordered<T>[]): void
   readonly waiting: number
@@ -120,22 +121,34 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
     get waiting() {
       return waiting
     },
-    known: (key, id) => seen.id(`${id} ${laneOf(key).index}`),
+    known(key, id) {
+      const { index } = laneOf(key)
+      if (seen.hasId(index, id)) return true
+      seen.rememberId(index, id)
+      return false
+    },
     arrive(key, arrival, out) {
       const lane = laneOf(key)
-      const { position } = arrival
+      const { position, id } = arrival
       // Near the beginning the first ones may only be late; further on, this is where one joined (not a gap).
       lane.position ??= lane.begun || position <= BigInt(reorderWindow) ? 0n : position - 1n
-      const id = `${arrival.id} ${lane.index}`
-      const verdict = seen.at(`${position} ${lane.epoch} ${lane.index}`, id)
-      if (verdict !== 'new' && !(verdict === 'conflict' && arrival.restart)) return verdict
+      if (seen.hasId(lane.index, id)) return 'duplicate'
+      const next = lane.ahead.size === 0 && position === lane.position + 1n
+      if (!next && !arrival.restart && seen.hasNumber(lane.index, lane.epoch, position)) return 'conflict'
       if (position <= lane.position) {
         if (!arrival.restart) return 'late'
         letGo(key, lane, out, 0)
         lane.position = position - 1n
         lane.epoch++
       }
-      seen.remember(`${position} ${lane.epoch} ${lane.index}`, id)
+      seen.rememberId(lane.index, id)
+      seen.rememberNumber(lane.index, lane.epoch, position)
+      if (next) {
+        out.push({ lane: key, arrival, missing: 0n })
+        lane.position = position
+        lane.begun = true
+        return 'taken'
+      }
       const after = lane.ahead.size > 0 && [...lane.ahead.keys()].some(other => other > position)
       lane.ahead.set(position, arrival)
       waiting++
@@ -153,41 +166,3 @@ function first<T>(ahead: Map<bigint, Arrival<T>>): Arrival<T> | undefined {
   for (const arrival of ahead.values()) if (least === undefined || arrival.position < least.position) least = arrival
   return least
 }
-
-/**
- * The last ids, and which id had which number, in two generations: when the younger is full, the older goes as a whole.
- * (Taking the oldest entry out of a Map one by one is slow: it steps over all that went before.)
- */
-function createSeen(max: number) {
-  const half = Math.ceil(max / 2)
-  let young = new Map<string, string>()
-  let old = new Map<string, string>()
-  const get = (key: string) => young.get(key) ?? old.get(key)
-  const put = (key: string, value: string) => {
-    if (young.size >= half * entriesPerMessage) {
-      old = young
-      young = new Map()
-    }
-    young.set(key, value)
-  }
-  return {
-    /** Whether this id was here before; from now on it was. */
-    id(one: string): boolean {
-      const known = get(one) !== undefined
-      if (!known) put(one, one)
-      return known
-    },
-    at(number: string, one: string): 'new' | 'duplicate' | 'conflict' {
-      if (get(one) !== undefined) return 'duplicate'
-      const other = get(number)
-      return other === undefined || other === one ? 'new' : 'conflict'
-    },
-    remember(number: string, one: string) {
-      put(one, one)
-      put(number, one)
-    },
-  }
-}
-
-/** Its id, and its number in its lane; the two are told apart by their form. */
-const entriesPerMessage = 2

@@ -3,6 +3,7 @@
 // that reading gives the same event. It must never lose a field, nor throw for one that it does not know.
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
+import { isoTime, msOfIso } from '../batch.ts'
 import type { Event, EventOf } from '../event.ts'
 import { CompressionType, EventType, OpType, ValueEncoding } from '../gen/dashstream/v1/dashstream_pb.ts'
 import { type DashStreamInput, messageTypes } from './dashstream-codec.ts'
@@ -90,14 +91,13 @@ export function write(event: Event, messageId: Uint8Array): Written {
 /** The message with its header. `event` undefined: made from another one, so it has no place in its run. */
 export function withHeader(written: Written, of: HeaderOf, event: Event, main: boolean): DashStreamInput {
   const { kind, value, rest } = written
-  const timestampUs = usOf(event.timestamp)
-  // Usual times are UTC in milliseconds and 24 characters; any other one is kept as it was written.
-  if (main && (event.timestamp.length !== 24 || Number.isNaN(Date.parse(event.timestamp)))) {
-    rest['timestamp'] = event.timestamp
-  }
+  const ms = msOfIso(event.timestamp)
+  // Usual times come back as they were from their milliseconds; any other one is kept as it was written.
+  const usual = !Number.isNaN(ms) && isoTime(ms) === event.timestamp
+  if (main && !usual) rest['timestamp'] = event.timestamp
   const header = {
     messageId: of.messageId,
-    timestampUs,
+    timestampUs: usual ? ms * 1000 : usOf(event.timestamp),
     tenantId: of.tenant,
     threadId: of.thread,
     sequence: of.sequence,

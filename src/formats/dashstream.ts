@@ -101,8 +101,17 @@ function derivedMessage(event: Event, { kind, written }: Derived, header: Header
 function message(event: Event, written: Written, header: HeaderOf, main: boolean): Message {
   const payload = encodeDashStream(withHeader(written, header, event, main))
   const { kind } = written
-  const id = hex(header.messageId)
-  return { kind, topic: dashTopics[kind], key: header.thread, id, sequence: event.sequence, payload }
+  return {
+    kind,
+    topic: dashTopics[kind],
+    key: header.thread,
+    // Most carriers have no use for it: it stands in the payload.
+    get id() {
+      return hex(header.messageId)
+    },
+    sequence: event.sequence,
+    payload,
+  }
 }
 
 /** Stands in the place of an event that no record can hold, so that its absence shows. A terminal event still ends its run. */

@@ -72,9 +72,24 @@ export interface Decoded {
   readonly problems: Problem[]
 }
 
+export function emptyDecoded(): Decoded {
+  return { batches: [], problems: [] }
+}
+
+/** Adds what a payload gave to what others gave. */
+export function addDecoded(into: Decoded | undefined, more: Decoded): Decoded {
+  if (into === undefined) return more
+  into.batches.push(...more.batches)
+  into.problems.push(...more.problems)
+  return into
+}
+
 export interface Decoder {
-  /** Takes the next payload. Throws, having changed nothing, when it is none of this format (`details.reason`). */
-  push(payload: Uint8Array): Decoded
+  /**
+   * Takes the next payload. Throws, having changed nothing, when it is none of this format (`details.reason`).
+   * What it gives is added to `into`, and returned: events of a run that follow on make one batch of many payloads.
+   */
+  push(payload: Uint8Array, into?: Decoded): Decoded
   /** Waits no longer for what is missing: holes become gaps. For the end of a topic, and for when time has passed. */
   flush(): Decoded
   /** Messages that wait for an earlier one. */

@@ -3,7 +3,17 @@
 import { entryOf } from '../batch.ts'
 import { type Event, eventOf, isTerminal } from '../event.ts'
 import type { View } from '../state/fold.ts'
-import { checkRunId, type Decoder, type Encoder, type Format, type Identity, threadOf } from './format.ts'
+import {
+  addDecoded,
+  checkRunId,
+  type Decoded,
+  type Decoder,
+  emptyDecoded,
+  type Encoder,
+  type Format,
+  type Identity,
+  threadOf,
+} from './format.ts'
 import { undecodable } from './protobuf-check.ts'
 
 /** One event of a managed run as JSON text. */
@@ -38,27 +48,28 @@ function ndjsonEncoder(identity: Identity, view?: View): Encoder {
 /** Reads what one log wrote: lines in order, whose holes are gaps. */
 function ndjsonDecoder(): Decoder {
   const last = new Map<string, number>()
+  const decode = (payload: Uint8Array): Decoded => {
+    const event = parseLine(payload)
+    const { run_id, sequence } = event
+    const before = last.get(run_id) ?? 0
+    const about = { tenant: '', thread: threadIn(event), run_id }
+    if (sequence <= before) {
+      return { batches: [], problems: [{ kind: 'duplicate', ...about, position: BigInt(sequence) }] }
+    }
+    last.set(run_id, sequence)
+    const hole = sequence > before + 1
+    const state = isTerminal(event.type) ? ('sealed' as const) : ('open' as const)
+    const gap = hole ? { gap: { requested: before, oldest: sequence } } : {}
+    const missing = BigInt(sequence - before - 1)
+    return {
+      batches: [{ ...about, after: sequence - 1, last: sequence, events: [event], state, ...gap }],
+      problems: hole ? [{ kind: 'gap', ...about, position: BigInt(sequence), missing }] : [],
+    }
+  }
   return {
     waiting: 0,
-    push(payload) {
-      const event = parseLine(payload)
-      const { run_id, sequence } = event
-      const before = last.get(run_id) ?? 0
-      const about = { tenant: '', thread: threadIn(event), run_id }
-      if (sequence <= before) {
-        return { batches: [], problems: [{ kind: 'duplicate', ...about, position: BigInt(sequence) }] }
-      }
-      last.set(run_id, sequence)
-      const hole = sequence > before + 1
-      const state = isTerminal(event.type) ? ('sealed' as const) : ('open' as const)
-      const gap = hole ? { gap: { requested: before, oldest: sequence } } : {}
-      const missing = BigInt(sequence - before - 1)
-      return {
-        batches: [{ ...about, after: sequence - 1, last: sequence, events: [event], state, ...gap }],
-        problems: hole ? [{ kind: 'gap', ...about, position: BigInt(sequence), missing }] : [],
-      }
-    },
-    flush: () => ({ batches: [], problems: [] }),
+    push: (payload, into) => addDecoded(into, decode(payload)),
+    flush: emptyDecoded,
   }
 }
 

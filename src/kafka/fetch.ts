@@ -3,17 +3,15 @@
 // the fetch. It must never skip a record that counts, nor hand out one that was taken back.
 import type * as Client from '@platformatic/kafka'
 import type { Kafka } from './client.ts'
+import {
+  type FetchAnswer,
+  type FetchedRecord,
+  type PartitionAnswer,
+  readFetchAnswer,
+  recordBatches,
+} from './record-batches.ts'
 
-export interface FetchedRecord {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: bigint
-  /** ms since the epoch. */
-  readonly timestamp: number
-  readonly key: Buffer | null
-  readonly value: Buffer | null
-  readonly headers: readonly (readonly [Buffer | null, Buffer | null])[]
-}
+export type { FetchedRecord } from './record-batches.ts'
 
 export interface Position {
   readonly topic: string
@@ -44,25 +42,33 @@ const partitionBytesMax = 1024 * 1024
 const readCommitted = 1
 const offsetOutOfRange = 1
 
-const control = 0x20
-const transactional = 0x10
-
 export function createFetcher(kafka: Kafka, client: Client.Admin | Client.Consumer, base: object): Fetcher {
   const pool = new kafka.ConnectionPool('runcast', base)
 
   const fetchFrom = async (broker: Client.Broker, topics: Client.fetchV13.FetchRequestTopic[], waitMs: number) => {
     const connection = await pool.get(broker)
     // 13 is the first version with topic ids, the answer of every broker since 3.1. Session 0, epoch -1: no session.
-    const ask = kafka.fetchV13.api.async as unknown as (...args: unknown[]) => Promise<Client.fetchV13.FetchResponse>
-    try {
-      return await ask(connection, waitMs, 1, fetchBytesMax, readCommitted, 0, -1, topics, [], '')
-    } catch (error) {
-      const response = (error as { response?: Client.fetchV13.FetchResponse }).response
-      if (response === undefined || response.errorCode !== 0) throw error
-      const codes = response.responses.flatMap(({ partitions }) => partitions.map(({ errorCode }) => errorCode))
-      if (codes.some(code => code !== 0 && code !== offsetOutOfRange)) throw error
-      return response
+    const request = () => kafka.fetchV13.createRequest(waitMs, 1, fetchBytesMax, readCommitted, 0, -1, topics, [], '')
+    const answer = await new Promise<FetchAnswer>((resolve, reject) => {
+      const answered = (error: Error | null, result?: FetchAnswer) =>
+        error ? reject(error) : resolve(result as FetchAnswer)
+      connection.send(
+        kafka.fetchV13.api.key,
+        kafka.fetchV13.api.version,
+        request,
+        readFetchAnswer,
+        true,
+        true,
+        answered,
+      )
+    })
+    const codes = [answer.errorCode, ...answer.topics.flatMap(one => one.partitions.map(({ errorCode }) => errorCode))]
+    const failed = codes.filter(code => code !== 0 && code !== offsetOutOfRange)
+    if (failed.length > 0) {
+      const errors = Object.fromEntries(failed.map((code, i) => [`/${i}`, [code, null] as [number, null]]))
+      throw new kafka.ResponseError(kafka.fetchV13.api.key, kafka.fetchV13.api.version, errors, answer)
     }
+    return answer
   }
 
   return {
@@ -97,10 +103,10 @@ export function createFetcher(kafka: Kafka, client: Client.Admin | Client.Consum
       })
       const topicOf = new Map(names.map(name => [metadata.topics.get(name)?.id, name]))
       const from = new Map(positions.map(one => [`${one.topic}/${one.partition}`, one.offset]))
-      return answers.flatMap(({ responses }) =>
-        responses.flatMap(({ topicId, partitions }) => {
+      return answers.flatMap(({ topics }) =>
+        topics.flatMap(({ topicId, partitions }) => {
           const topic = topicOf.get(topicId) ?? ''
-          return partitions.map(one => committed(topic, from.get(`${topic}/${one.partitionIndex}`) ?? 0n, one))
+          return partitions.map(one => committed(kafka, topic, from.get(`${topic}/${one.partition}`) ?? 0n, one))
         }),
       )
     },
@@ -109,31 +115,25 @@ export function createFetcher(kafka: Kafka, client: Client.Admin | Client.Consum
 }
 
 /** As the protocol says it: a producer's records from an aborted transaction's first offset to its abort marker are void. */
-function committed(topic: string, from: bigint, answer: Client.fetchV13.FetchResponsePartition): Fetched {
-  const { partitionIndex: partition, lastStableOffset: stable, highWatermark, logStartOffset: logStart } = answer
-  const aborted = [...(answer.abortedTransactions ?? [])].sort((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1))
+function committed(kafka: Kafka, topic: string, from: bigint, answer: PartitionAnswer): Fetched {
+  const { partition, stable, highWatermark, logStart } = answer
+  const aborted = answer.aborted.toSorted((a, b) => (a.firstOffset < b.firstOffset ? -1 : 1))
   const void_ = new Set<bigint>()
   const records: FetchedRecord[] = []
   let offset = from
-  for (const batch of answer.records ?? []) {
-    const last = batch.firstOffset + BigInt(batch.lastOffsetDelta)
-    while (aborted[0] !== undefined && aborted[0].firstOffset <= last) {
+  for (const batch of recordBatches(kafka, answer.bytes, { topic, partition })) {
+    while (aborted[0] !== undefined && aborted[0].firstOffset <= batch.lastOffset) {
       void_.add(aborted[0].producerId)
       aborted.shift()
     }
-    if (last >= offset) offset = last + 1n
-    if ((batch.attributes & control) !== 0) {
+    if (batch.lastOffset >= offset) offset = batch.lastOffset + 1n
+    if (batch.control) {
       // The key of a marker: version, then type, 0 = abort.
-      if (batch.records[0]?.key?.readInt16BE(2) === 0) void_.delete(batch.producerId)
+      if (batch.records()[0]?.key?.readInt16BE(2) === 0) void_.delete(batch.producerId)
       continue
     }
-    if ((batch.attributes & transactional) !== 0 && void_.has(batch.producerId)) continue
-    for (const { offsetDelta, timestampDelta, key, value, headers } of batch.records) {
-      const at = batch.firstOffset + BigInt(offsetDelta)
-      if (at < from) continue
-      const timestamp = Number(batch.firstTimestamp + timestampDelta)
-      records.push({ topic, partition, offset: at, timestamp, key, value, headers })
-    }
+    if (batch.transactional && void_.has(batch.producerId)) continue
+    for (const record of batch.records()) if (record.offset >= from) records.push(record)
   }
   const outOfRange = answer.errorCode === offsetOutOfRange
   return { topic, partition, offset, records, stable, highWatermark, logStart, outOfRange }

@@ -7,7 +7,7 @@ import { RuncastError } from '../error.ts'
 import type { Event } from '../event.ts'
 import { chatDecoder, chatTopics } from '../formats/chat.ts'
 import { dashstreamDecoder } from '../formats/dashstream.ts'
-import type { Decoder, Problem, RunBatch } from '../formats/format.ts'
+import { type Decoded, type Decoder, emptyDecoded, type Problem, type RunBatch } from '../formats/format.ts'
 import { clientOptions, type Kafka, kafkaError, type KafkaPlace, loadKafka } from '../kafka/client.ts'
 import { createFetcher, type FetchedRecord, type Fetcher, type Position } from '../kafka/fetch.ts'
 import type { Log } from '../log.ts'
@@ -179,15 +179,18 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
   const takeReady = async (letters: DeadLetters | undefined) => {
     while (ready.length > 0) {
       const some = ready.slice(0, takenMax)
-      const batches = createBatches()
+      const decoded = emptyDecoded()
       let taken = 0
       try {
         for (const record of some) {
-          await take(record, batches, letters)
+          const letter = take(record, decoded, letters)
+          // Fails = the session fails, and the position stays: the loss of a letter would be the loss of the record.
+          if (letter !== undefined) await letter
           taken++
         }
       } finally {
-        await write(batches.all())
+        for (const problem of decoded.problems) report(problem)
+        await write(joined(decoded.batches))
         for (const record of some.slice(0, taken)) merge.done(record)
         ready = ready.slice(taken)
       }
@@ -233,28 +236,30 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     place.offset = to
   }
 
-  const take = async (record: FetchedRecord, batches: Batches, letters: DeadLetters | undefined) => {
+  /** A promise only where there is something to wait for: most records are only decoded. */
+  const take = (record: FetchedRecord, into: Decoded, letters: DeadLetters | undefined): Promise<void> | undefined => {
     counts.records++
     if (record.value === null) {
       counts.tombstones++
       return
     }
     try {
-      const decoded = decoder.push(record.value)
-      for (const problem of decoded.problems) report(problem)
-      for (const batch of decoded.batches) batches.add(batch)
+      decoder.push(record.value, into)
+      return
     } catch (thrown) {
-      const error = RuncastError.from(thrown)
-      if (error.details['reason'] === undefined) throw error
-      if (letters === undefined) counts.discarded++
-      else {
-        // Fails = the session fails, and the position stays: the loss of a letter would be the loss of the record.
-        await letters.send(record, error)
-        counts.deadLetters++
-      }
-      const { topic, partition, offset } = record
-      report({ kind: 'undecodable', topic, partition, offset: String(offset), reason: error.details['reason'] })
+      return refuse(record, RuncastError.from(thrown), letters)
     }
+  }
+
+  const refuse = async (record: FetchedRecord, error: RuncastError, letters: DeadLetters | undefined) => {
+    if (error.details['reason'] === undefined) throw error
+    if (letters === undefined) counts.discarded++
+    else {
+      await letters.send(record, error)
+      counts.deadLetters++
+    }
+    const { topic, partition, offset } = record
+    report({ kind: 'undecodable', topic, partition, offset: String(offset), reason: error.details['reason'] })
   }
 
   const write = async (batches: Iterable<RunBatch>) => {
@@ -327,31 +332,26 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
   }
 }
 
-interface Batches {
-  add(batch: RunBatch): void
-  /** In the order of their first events. */
-  all(): RunBatch[]
-}
-
-/** Batches of one run that follow on are one: each costs an append. */
-function createBatches(): Batches {
-  const out: { batch: RunBatch; events: Event[] }[] = []
-  const latest = new Map<string, (typeof out)[number]>()
-  return {
-    add(batch) {
-      const key = JSON.stringify([batch.tenant, batch.run_id])
-      const before = latest.get(key)
-      if (before !== undefined && batch.gap === undefined && before.batch.last === batch.after) {
-        before.events.push(...batch.events)
-        before.batch = { ...before.batch, last: batch.last, state: batch.state }
-        return
-      }
-      const one = { batch, events: [...batch.events] }
-      out.push(one)
-      latest.set(key, one)
-    },
-    all: () => out.map(({ batch, events }) => ({ ...batch, events })),
+/** Batches of one run that follow on are one, for each costs an append; in the order of their first events. */
+function joined(batches: readonly RunBatch[]): RunBatch[] {
+  const out: RunBatch[] = []
+  /** Where the latest batch of a run is. */
+  const latest = new Map<string, number>()
+  for (const batch of batches) {
+    // A run's id has no space.
+    const key = `${batch.run_id} ${batch.tenant}`
+    const at = latest.get(key)
+    const before = at === undefined ? undefined : (out[at] as RunBatch & { readonly events: Event[] })
+    if (at !== undefined && before !== undefined && batch.gap === undefined && before.last === batch.after) {
+      for (const event of batch.events) before.events.push(event)
+      out[at] = { ...before, last: batch.last, state: batch.state }
+    } else {
+      latest.set(key, out.length)
+      // Its list is ours alone: the decoder keeps none.
+      out.push(batch)
+    }
   }
+  return out
 }
 
 function lagOf(places: Iterable<{ offset: bigint; end: bigint | undefined }>): number | undefined {

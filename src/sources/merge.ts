@@ -23,8 +23,11 @@ interface Entry {
 }
 
 interface Lane {
-  /** Offsets that came and are not done, ascending. */
-  readonly outstanding: Set<bigint>
+  /** Offsets that came, ascending; those before `at` are done. */
+  outstanding: bigint[]
+  at: number
+  /** Done before one that came earlier. */
+  readonly early: Set<bigint>
   /** What was fetched so far. */
   next: bigint
   /** The last round that found nothing more. */
@@ -44,11 +47,13 @@ export function createMerge(ordered: boolean): Merge {
   const lanes = new Map<string, Lane>()
   /** By key of the records, then by partition: what waits. */
   const waiting = new Map<string, Map<string, Entry[]>>()
+  /** Where nothing waits: what came, as it came. */
+  let passing: FetchedRecord[] = []
   let round = 0
 
   const laneOf = (topic: string, partition: number, next: bigint): Lane => {
     const key = partitionKey(topic, partition)
-    const lane = lanes.get(key) ?? { outstanding: new Set(), next, emptyAt: 0, latest: 0 }
+    const lane = lanes.get(key) ?? { outstanding: [], at: 0, early: new Set<bigint>(), next, emptyAt: 0, latest: 0 }
     lanes.set(key, lane)
     return lane
   }
@@ -65,7 +70,6 @@ export function createMerge(ordered: boolean): Merge {
 
   /** Nothing of its key that is before it can come any more. */
   const isDue = ({ record, round: came }: Entry, queues: ReadonlyMap<string, Entry[]>): boolean => {
-    if (!ordered) return true
     for (const [key, lane] of lanes) {
       if (queues.has(key) || lane.emptyAt > came || lane.latest > record.timestamp + slackMs) continue
       return false
@@ -93,9 +97,10 @@ export function createMerge(ordered: boolean): Merge {
       for (const { topic, partition, offset, records, highWatermark } of answers) {
         const lane = laneOf(topic, partition, offset)
         for (const record of records) {
-          lane.outstanding.add(record.offset)
+          lane.outstanding.push(record.offset)
           lane.latest = Math.max(lane.latest, record.timestamp)
-          put(record)
+          if (ordered) put(record)
+          else passing.push(record)
         }
         lane.next = offset
         // Undecided records are none that are missing: a transaction ends in one partition after the other.
@@ -103,31 +108,47 @@ export function createMerge(ordered: boolean): Merge {
       }
     },
     release() {
-      const out: FetchedRecord[] = []
+      const out = passing
+      passing = []
       for (const [key, queues] of waiting) {
         releaseKey(queues, out)
         if (queues.size === 0) waiting.delete(key)
       }
       return out
     },
-    done: ({ topic, partition, offset }) => void lanes.get(partitionKey(topic, partition))?.outstanding.delete(offset),
+    done({ topic, partition, offset }) {
+      const lane = lanes.get(partitionKey(topic, partition))
+      if (lane === undefined) return
+      if (lane.outstanding[lane.at] !== offset) {
+        lane.early.add(offset)
+        return
+      }
+      lane.at++
+      while (lane.early.size > 0 && lane.early.delete(lane.outstanding[lane.at] as bigint)) lane.at++
+      if (lane.at < lane.outstanding.length && lane.at < waitingMax) return
+      lane.outstanding = lane.outstanding.slice(lane.at)
+      lane.at = 0
+    },
     positionOf(topic, partition) {
       const lane = lanes.get(partitionKey(topic, partition))
-      if (lane === undefined) return undefined
-      const [oldest = lane.next] = lane.outstanding
-      return oldest
+      return lane && (lane.outstanding[lane.at] ?? lane.next)
     },
     isAhead: (topic, partition) =>
-      (lanes.get(partitionKey(topic, partition))?.outstanding.size ?? 0) > waitingMax &&
-      [...lanes.values()].some(({ outstanding }) => outstanding.size <= waitingMax),
+      waitsOf(lanes.get(partitionKey(topic, partition))) > waitingMax &&
+      [...lanes.values()].some(lane => waitsOf(lane) <= waitingMax),
     keep(assigned) {
       for (const key of lanes.keys()) if (!assigned.has(key)) lanes.delete(key)
+      passing = passing.filter(({ topic, partition }) => assigned.has(partitionKey(topic, partition)))
       for (const [name, queues] of waiting) {
         for (const key of queues.keys()) if (!assigned.has(key)) queues.delete(key)
         if (queues.size === 0) waiting.delete(name)
       }
     },
   }
+}
+
+function waitsOf(lane: Lane | undefined): number {
+  return lane === undefined ? 0 : lane.outstanding.length - lane.at
 }
 
 function first(queue: readonly Entry[]): Entry {

@@ -1,9 +1,9 @@
 // Runs that others told, as logs: what a decoder gives is appended as an owner would have, with head and feeds, so that
 // every reader of a log can read it. What is had already is not written again. It must never number over a hole: what
 // is missing is forgotten like what retention drops, and readers are told of the gap.
-import { type Entry, entryOf, plainEntry } from '../batch.ts'
+import { type Entry, entryOf, entryOfEvent, msOfIso, plainEntry } from '../batch.ts'
 import { RuncastError } from '../error.ts'
-import { type Body, type Event, isTerminal } from '../event.ts'
+import { type Event, isTerminal } from '../event.ts'
 import type { RunBatch } from '../formats/format.ts'
 import {
   type FeedEntry,
@@ -151,13 +151,8 @@ export function createRunWriter(options: {
 
 const missing = (time: number): Entry => ({ type: 'missing', code: 0, time, body: '' })
 
-function entryOfEvent(event: Event): Entry {
-  const { id: _id, run_id: _run, sequence: _sequence, timestamp, ...body } = event
-  return entryOf(body as Body, Date.parse(timestamp))
-}
-
 function timeOf({ timestamp }: Event): number {
-  return Date.parse(timestamp)
+  return msOfIso(timestamp)
 }
 
 function statusOf({ type }: Event): Status {

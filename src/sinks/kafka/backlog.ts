@@ -1,6 +1,7 @@
 // What the log has and Kafka has not: follows the feeds of the tenants and each run from its cursor, and makes the next
 // load of records. It reads only; the cursors that it moves are written by whoever sends the load.
 // It must never let a run of a thread overtake the one before it, nor hold more than one load.
+import { msOfIso } from '../../batch.ts'
 import { RuncastError } from '../../error.ts'
 import type { Event } from '../../event.ts'
 import type { Encoder, Format, Identity, Message } from '../../formats/format.ts'
@@ -8,6 +9,7 @@ import { type FeedEntry, isRunEntry, type Log, type Numbered, readLimitEntries, 
 import { emptyView, foldBatch, type View } from '../../state/fold.ts'
 import { viewAt } from '../../view-at.ts'
 import type { Cursors, FeedCursor, RunCursor } from './cursors.ts'
+import { type Headers, headersOf } from './records.ts'
 
 /** A message with what its record needs besides. */
 export interface Outgoing {
@@ -16,8 +18,7 @@ export interface Outgoing {
   readonly run: string
   /** When the event happened, ms since the epoch. */
   readonly time: number
-  readonly traceparent: Buffer
-  readonly tracestate?: Buffer
+  readonly headers: Headers
 }
 
 export interface Load {
@@ -49,7 +50,7 @@ interface Lane {
   last: number | undefined
   encode?: Encoder
   identity?: Identity
-  trace?: Pick<Outgoing, 'traceparent' | 'tracestate'>
+  headers?: Headers
   bell?: Disposable
 }
 
@@ -66,10 +67,9 @@ export function createBacklog(options: {
   readonly log: Log
   readonly format: Format
   readonly cursors: Cursors
-  readonly traceOf: (run: string, labels: Readonly<Record<string, string>>) => NonNullable<Lane['trace']>
   readonly ring: () => void
 }): Backlog {
-  const { log, format, cursors, traceOf, ring } = options
+  const { log, format, cursors, ring } = options
   const bells = new Map<string, Disposable>()
   const checked = new Set<string>()
   const lanes = new Map<string, Lane>()
@@ -178,7 +178,7 @@ export function createBacklog(options: {
     lane.thread = JSON.stringify(thread_id === undefined ? [tenant, '', run] : [tenant, thread_id])
     const { scenario, company_id: company } = labels
     lane.identity = { run, tenant, thread: thread_id, threadBase: base, user: user_id, scenario, company }
-    lane.trace = traceOf(run, labels)
+    lane.headers = headersOf(run, labels)
     return true
   }
 
@@ -223,10 +223,11 @@ export function createBacklog(options: {
 
   const encode = async (lane: Lane, events: readonly Event[], load: Draft) => {
     const { tenant, run, after } = lane.cursor
+    const headers = lane.headers as Headers
     const put = (messages: readonly Message[], of: readonly Event[]) => {
       for (const message of messages) {
-        const time = Date.parse(of[message.sequence - (of[0]?.sequence ?? 0)]?.timestamp ?? '')
-        load.messages.push({ message, tenant, run, time, ...(lane.trace as NonNullable<Lane['trace']>) })
+        const time = msOfIso(of[message.sequence - (of[0]?.sequence ?? 0)]?.timestamp ?? '')
+        load.messages.push({ message, tenant, run, time, headers })
         load.bytes += message.payload.length
       }
     }

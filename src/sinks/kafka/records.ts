@@ -2,13 +2,17 @@
 // are one batch, which the topic limits as it does a record.
 import { createHash } from 'node:crypto'
 import { traceContextOf } from '../../formats/trace-context.ts'
+import type { Kafka } from '../../kafka/client.ts'
 import type { Outgoing } from './backlog.ts'
+
+/** The client makes its own of it, so that the records of a run share one. */
+export type Headers = Map<Buffer, Buffer>
 
 export interface KafkaRecord {
   readonly topic: string
   readonly key: Buffer
   readonly value: Buffer
-  readonly headers: Map<Buffer, Buffer>
+  readonly headers: Headers
   readonly timestamp: bigint
 }
 
@@ -21,20 +25,43 @@ const traceparentKey = Buffer.from('traceparent')
 const tracestateKey = Buffer.from('tracestate')
 const idKey = Buffer.from('runcast-id')
 
-/** Undefined when it is too large for a topic. */
-export function recordOf(
-  { message, time, traceparent, tracestate }: Outgoing,
-  topic: string,
-  format: 'dashstream' | 'chat',
-): KafkaRecord | undefined {
+/** False when it is too large for a topic. */
+export function fits({ payload, key }: Outgoing['message']): boolean {
+  return payload.length + key.length * 3 <= recordBytesMax
+}
+
+export function recordOf({ message, time, headers: told }: Outgoing, topic: string, format: string): KafkaRecord {
   const { payload } = message
-  if (payload.length + message.key.length * 3 > recordBytesMax) return undefined
-  const headers = new Map([[traceparentKey, traceparent]])
-  if (tracestate !== undefined) headers.set(tracestateKey, tracestate)
   // Envelopes of chat.v1 have no place for an id; readers without transactions need one.
-  if (format === 'chat') headers.set(idKey, Buffer.from(message.id))
-  const value = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  return { topic, key: Buffer.from(message.key), value, headers, timestamp: BigInt(time) }
+  const headers = format === 'chat' ? new Map([...told, [idKey, Buffer.from(message.id)]]) : told
+  const value = Buffer.isBuffer(payload) ? payload : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  return { topic, key: keyOf(message.key), value, headers, timestamp: BigInt(time) }
+}
+
+let latestKey = ''
+let latestKeyBytes = Buffer.alloc(0)
+/** Neighbours have mostly the same key: one buffer, by which the partitioner knows it again. */
+function keyOf(key: string): Buffer {
+  if (key !== latestKey) {
+    latestKey = key
+    latestKeyBytes = Buffer.from(key)
+  }
+  return latestKeyBytes
+}
+
+type Partitioner = Kafka['compatibilityPartitioner']
+
+/** Where Java's producers put a key, asked once for neighbours: the hash of a key costs as much as sending it. */
+export function rememberingPartitioner(partitionOf: Partitioner): Partitioner {
+  let latest: Buffer | undefined
+  let partition = 0
+  return (message, key) => {
+    if (latest === undefined || key !== latest) {
+      partition = partitionOf(message, key)
+      latest = key
+    }
+    return partition
+  }
 }
 
 /** In order, in requests of bounded size. */
@@ -57,15 +84,12 @@ export function* chunked<R extends { readonly key: Buffer; readonly value: Buffe
 }
 
 /** W3C trace context: the caller's, when the run was given one as a label; else one made of the run's id, not sampled. */
-export function traceOf(
-  run: string,
-  labels: Readonly<Record<string, string>>,
-): Pick<Outgoing, 'traceparent' | 'tracestate'> {
+export function headersOf(run: string, labels: Readonly<Record<string, string>>): Headers {
   const given = traceContextOf(labels['traceparent'], labels['tracestate'])
   if (given !== undefined) {
-    const { traceparent, tracestate } = given
-    return { traceparent: Buffer.from(traceparent), ...(tracestate && { tracestate: Buffer.from(tracestate) }) }
+    const headers = new Map([[traceparentKey, Buffer.from(given.traceparent)]])
+    return given.tracestate ? headers.set(tracestateKey, Buffer.from(given.tracestate)) : headers
   }
   const hash = createHash('sha256').update(run).digest('hex')
-  return { traceparent: Buffer.from(`00-${hash.slice(0, 32)}-${hash.slice(32, 48)}-00`) }
+  return new Map([[traceparentKey, Buffer.from(`00-${hash.slice(0, 32)}-${hash.slice(32, 48)}-00`)]])
 }

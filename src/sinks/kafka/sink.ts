@@ -21,7 +21,7 @@ import {
   readCursors,
   runRecord,
 } from './cursors.ts'
-import { chunked, recordOf, traceOf } from './records.ts'
+import { chunked, fits, recordOf, rememberingPartitioner } from './records.ts'
 import { createRouting, type RoutingOptions } from './routing.ts'
 import { createWaiting, type Lag } from './waiting.ts'
 
@@ -150,7 +150,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       idempotent: true,
       timeout: transactionMsMax,
       compression: 'zstd',
-      partitioner: kafka.compatibilityPartitioner,
+      partitioner: rememberingPartitioner(kafka.compatibilityPartitioner),
     })
     const close = async () => {
       await Promise.allSettled([producer.close(true), admin.close(), fetcher.close()])
@@ -179,7 +179,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     isOwner = true
     settle(found)
     cursors = found
-    const next = createBacklog({ log, format, cursors: found, traceOf, ring })
+    const next = createBacklog({ log, format, cursors: found, ring })
     // Before anyone is told: who attends from now on must find it.
     backlog = next
     for (const tenant of tenants) next.attend(tenant)
@@ -237,13 +237,15 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       counts.pending++
     }
     const transaction = await producer.beginTransaction(anyProducer)
-    const records = load.messages.map(one => recordOf(one, routing.topicOf(one.tenant, one.message), options.format))
+    const records = load.messages
+      .filter(({ message }) => fits(message))
+      .map(one => recordOf(one, routing.topicOf(one.tenant, one.message), options.format))
     const moved = [
       ...load.runs.map(cursor => runRecord(sink, cursor)),
       ...load.feeds.map(cursor => feedRecord(sink, cursor)),
     ].map(cursorMessage)
     // The cursors go with the last records: a request less for each transaction.
-    for (const messages of chunked([...records.filter(record => record !== undefined), ...moved])) {
+    for (const messages of chunked([...records, ...moved])) {
       await transaction.send({ messages, acks: allReplicas })
     }
     await transaction.commit()
@@ -259,7 +261,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       const counts = kindOf(one.message.kind)
       counts.pending--
       if (!committed) counts.created--
-      else if (recordOf(one, '', options.format) === undefined) {
+      else if (!fits(one.message)) {
         counts.failed++
         onError(tooLarge(one.message.payload.length, one.run, one.message.sequence))
       } else counts.sent++

@@ -1,0 +1,140 @@
+// Which messages were here lately: their ids, and the numbers that were taken, of all lanes together. Two generations of
+// open hash tables over plain words, because a Map of strings costs more per message than reading it does.
+// It must never hold more than its bound, nor walk far for ids that somebody chose so that they collide.
+
+export interface Seen {
+  /** Whether this id was here before in its lane. */
+  hasId(lane: number, id: Uint8Array): boolean
+  /** Whether a message with this number was taken before. */
+  hasNumber(lane: number, epoch: number, position: bigint): boolean
+  rememberId(lane: number, id: Uint8Array): void
+  rememberNumber(lane: number, epoch: number, position: bigint): void
+}
+
+/** `max` messages: when the younger generation holds half of them, the older goes as a whole. */
+export function createSeen(max: number): Seen {
+  const half = Math.ceil(max / 2)
+  let young = createTable(slotsMin)
+  let old = createTable(slotsMin)
+
+  const has = (): boolean => young.has() || old.has()
+  const put = () => {
+    const full = young.count >= half * entriesPerMessage
+    if (!full && young.put()) return
+    old = young
+    young = createTable(full ? old.slots : slotsMin)
+    young.put()
+  }
+  return {
+    hasId(lane, id) {
+      keyOfId(lane, id)
+      return has()
+    },
+    hasNumber(lane, epoch, position) {
+      keyOfNumber(lane, epoch, position)
+      return has()
+    },
+    rememberId(lane, id) {
+      keyOfId(lane, id)
+      put()
+    },
+    rememberNumber(lane, epoch, position) {
+      keyOfNumber(lane, epoch, position)
+      put()
+    },
+  }
+}
+
+/** Its id, and its number in its lane. */
+const entriesPerMessage = 2
+
+// The key that is looked for: four words of it, and whose it is, which is never 0.
+const key = new Uint32Array(5)
+
+function keyOfId(lane: number, id: Uint8Array): void {
+  for (let word = 0, at = 0; word < 4; word++, at += 4) {
+    key[word] =
+      ((id[at] as number) << 24) |
+      ((id[at + 1] as number) << 16) |
+      ((id[at + 2] as number) << 8) |
+      (id[at + 3] as number)
+  }
+  key[4] = lane * 2 + 1
+}
+
+function keyOfNumber(lane: number, epoch: number, position: bigint): void {
+  const small = position <= 0xffff_ffffn
+  key[0] = epoch
+  key[1] = 0
+  key[2] = small ? 0 : Number(position >> 32n)
+  key[3] = Number(small ? position : position & 0xffff_ffffn)
+  key[4] = lane * 2 + 2
+}
+
+const words = 5
+/** Most decoders see few messages; the table doubles when half of it is used. */
+const slotsMin = 256
+/** Ids that fall into place take two or three steps. Who makes them collide only shortens what is remembered. */
+const stepsMax = 64
+
+function createTable(slotsAtFirst: number) {
+  let slots = slotsAtFirst
+  let table = new Uint32Array(slots * words)
+  let count = 0
+
+  /** Where the key is, or the place for it; -1: too far. */
+  const find = (): number => {
+    const [a, b, c, d, whose] = [key[0], key[1], key[2], key[3], key[4]] as [number, number, number, number, number]
+    let hash = Math.imul(a ^ Math.imul(b, 0x85eb_ca6b) ^ Math.imul(c, 0xc2b2_ae35), 0x9e37_79b1)
+    hash = Math.imul((hash ^ (hash >>> 15)) + Math.imul(d >>> 4, 0x27d4_eb2f) + whose, 0x1656_67b1)
+    // Keys that count on lie side by side, sixteen of them: most are, and memory is read by the line.
+    let slot = ((hash ^ (hash >>> 13)) & ~15) | (d & 15)
+    for (let step = 0; step < stepsMax; step++) {
+      slot += step * 16
+      const at = (slot & (slots - 1)) * words
+      const there = table[at + 4]
+      if (there === 0) return at
+      if (there === whose && table[at] === a && table[at + 1] === b && table[at + 2] === c && table[at + 3] === d)
+        return at
+    }
+    return -1
+  }
+
+  const grow = () => {
+    const before = table
+    const wanted = key.slice()
+    slots *= 2
+    table = new Uint32Array(slots * words)
+    for (let at = 0; at < before.length; at += words) {
+      if (before[at + 4] === 0) continue
+      key.set(before.subarray(at, at + words))
+      const to = find()
+      if (to !== -1) table.set(key, to)
+    }
+    key.set(wanted)
+  }
+
+  return {
+    get count() {
+      return count
+    },
+    get slots() {
+      return slots
+    },
+    has(): boolean {
+      const at = find()
+      return at !== -1 && table[at + 4] !== 0
+    },
+    /** False when there is no place near enough. */
+    put(): boolean {
+      if (count * 2 >= slots) grow()
+      const at = find()
+      if (at === -1) return false
+      if (table[at + 4] === 0) {
+        table.set(key, at)
+        count++
+      }
+      return true
+    },
+  }
+}

@@ -1,0 +1,210 @@
+// The answer to a fetch, read by ourselves: batches that are unpacked only when they count, and records whose parts are
+// views that are made when asked for. Why: the client makes a dozen objects of a record, which costs more than what is
+// done with it. It must never read a batch that the broker cut off at the end of its answer.
+import type * as Client from '@platformatic/kafka'
+import type { Kafka } from './client.ts'
+
+export interface FetchedRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+  /** ms since the epoch. */
+  readonly timestamp: number
+  readonly key: Buffer | null
+  readonly value: Buffer | null
+  readonly headers: readonly (readonly [Buffer | null, Buffer | null])[]
+}
+
+export interface PartitionAnswer {
+  readonly partition: number
+  readonly errorCode: number
+  readonly highWatermark: bigint
+  readonly stable: bigint
+  readonly logStart: bigint
+  readonly aborted: { readonly producerId: bigint; readonly firstOffset: bigint }[]
+  /** Batches one behind the other; the last one may be cut off. */
+  readonly bytes: Buffer
+}
+
+export interface FetchAnswer {
+  readonly errorCode: number
+  readonly topics: readonly { readonly topicId: string; readonly partitions: readonly PartitionAnswer[] }[]
+}
+
+/** Fetch, version 13. */
+export function readFetchAnswer(
+  _correlation: number,
+  _api: number,
+  _version: number,
+  reader: Client.Reader,
+): FetchAnswer {
+  reader.readInt32() // how long we were throttled
+  const errorCode = reader.readInt16()
+  reader.readInt32() // session
+  const topics = reader.readArray(topic => ({
+    topicId: topic.readUUID(),
+    partitions: topic.readArray(readPartition),
+  }))
+  return { errorCode, topics }
+}
+
+function readPartition(reader: Client.Reader): PartitionAnswer {
+  const partition = reader.readInt32()
+  const errorCode = reader.readInt16()
+  const highWatermark = reader.readInt64()
+  const stable = reader.readInt64()
+  const logStart = reader.readInt64()
+  const aborted = reader.readArray(one => ({ producerId: one.readInt64(), firstOffset: one.readInt64() }))
+  reader.readInt32() // a replica that would be nearer
+  const bytes = reader.readBytes()
+  return { partition, errorCode, highWatermark, stable, logStart, aborted, bytes }
+}
+
+export interface RecordBatch {
+  readonly firstOffset: bigint
+  readonly lastOffset: bigint
+  readonly control: boolean
+  readonly transactional: boolean
+  readonly producerId: bigint
+  /** Unpacks it. */
+  records(): FetchedRecord[]
+}
+
+// Where things stand in a batch of format 2, the only one since Kafka 0.11.
+const lengthAt = 8
+const attributesAt = 21
+const lastDeltaAt = 23
+const firstTimeAt = 27
+const lastTimeAt = 35
+const producerAt = 43
+const countAt = 57
+const recordsAt = 61
+
+const compressionBits = 0x07
+/** The broker's time counts, which is that of the last record. */
+const appendTimeBit = 0x08
+const transactionalBit = 0x10
+const controlBit = 0x20
+
+export function* recordBatches(kafka: Kafka, bytes: Buffer, place: Place): Generator<RecordBatch> {
+  for (let at = 0; at + recordsAt <= bytes.length; ) {
+    const end = at + lengthAt + 4 + bytes.readInt32BE(at + lengthAt)
+    if (end > bytes.length) return
+    const batch = bytes.subarray(at, end)
+    const attributes = batch.readInt16BE(attributesAt)
+    const firstOffset = batch.readBigInt64BE(0)
+    yield {
+      firstOffset,
+      lastOffset: firstOffset + BigInt(batch.readInt32BE(lastDeltaAt)),
+      control: (attributes & controlBit) !== 0,
+      transactional: (attributes & transactionalBit) !== 0,
+      producerId: batch.readBigInt64BE(producerAt),
+      records: () => readRecords(unpacked(kafka, batch, attributes & compressionBits), batch, place),
+    }
+    at = end
+  }
+}
+
+interface Place {
+  readonly topic: string
+  readonly partition: number
+}
+
+function unpacked(kafka: Kafka, batch: Buffer, compression: number): Buffer {
+  const packed = batch.subarray(recordsAt)
+  if (compression === 0) return packed
+  const algorithm = kafka.compressionsAlgorithmsByBitmask[compression]
+  if (algorithm === undefined) throw new Error(`a batch has compression ${compression}, which nobody knows`)
+  return algorithm.decompressSync(packed)
+}
+
+function readRecords(bytes: Buffer, batch: Buffer, { topic, partition }: Place): FetchedRecord[] {
+  const firstOffset = batch.readBigInt64BE(0)
+  const appended = (batch.readInt16BE(attributesAt) & appendTimeBit) !== 0
+  const time = Number(batch.readBigInt64BE(appended ? lastTimeAt : firstTimeAt))
+  const records: FetchedRecord[] = []
+  const cursor = { bytes, at: 0 }
+  for (let left = batch.readInt32BE(countAt); left > 0; left--) {
+    const length = varint(cursor)
+    const end = cursor.at + length
+    if (!(length > 0 && end <= bytes.length)) throw new Error(`a record of ${topic}/${partition} is cut off`)
+    cursor.at++ // attributes, of which there are none
+    const timestamp = appended ? (varint(cursor), time) : time + varint(cursor)
+    const offset = firstOffset + BigInt(varint(cursor))
+    const keyAt = cursor.at
+    bytesOf(cursor, 'skip')
+    const value = bytesOf(cursor)
+    records.push(new Record(topic, partition, offset, timestamp, value, bytes, keyAt, cursor.at))
+    cursor.at = end
+  }
+  return records
+}
+
+/** A class, because its lazy getters are made once for all records. */
+class Record implements FetchedRecord {
+  readonly topic: string
+  readonly partition: number
+  readonly offset: bigint
+  readonly timestamp: number
+  readonly value: Buffer | null
+  private readonly bytes: Buffer
+  private readonly keyAt: number
+  private readonly headersAt: number
+
+  constructor(
+    topic: string,
+    partition: number,
+    offset: bigint,
+    timestamp: number,
+    value: Buffer | null,
+    bytes: Buffer,
+    keyAt: number,
+    headersAt: number,
+  ) {
+    this.topic = topic
+    this.partition = partition
+    this.offset = offset
+    this.timestamp = timestamp
+    this.value = value
+    this.bytes = bytes
+    this.keyAt = keyAt
+    this.headersAt = headersAt
+  }
+
+  get key(): Buffer | null {
+    return bytesOf({ bytes: this.bytes, at: this.keyAt })
+  }
+
+  get headers(): FetchedRecord['headers'] {
+    const cursor = { bytes: this.bytes, at: this.headersAt }
+    return Array.from({ length: varint(cursor) }, () => [bytesOf(cursor), bytesOf(cursor)] as const)
+  }
+}
+
+interface Cursor {
+  readonly bytes: Buffer
+  at: number
+}
+
+/** Bytes with their length in front, not copied; -1 is null. */
+function bytesOf(cursor: Cursor, skip?: 'skip'): Buffer | null {
+  const length = varint(cursor)
+  if (length < 0) return null
+  const from = cursor.at
+  cursor.at += length
+  return skip === undefined ? cursor.bytes.subarray(from, cursor.at) : null
+}
+
+/** Zigzag, up to 2^53: offsets and times within a batch, and lengths. */
+function varint(cursor: Cursor): number {
+  const { bytes } = cursor
+  let byte = bytes[cursor.at++] as number
+  // Most are of one or two bytes.
+  if (byte < 0x80) return (byte >>> 1) ^ -(byte & 1)
+  let value = byte & 0x7f
+  for (let scale = 128; byte >= 0x80; scale *= 128) {
+    byte = bytes[cursor.at++] as number
+    value += (byte & 0x7f) * scale
+  }
+  return value % 2 === 0 ? value / 2 : -(value + 1) / 2
+}
