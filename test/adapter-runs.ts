@@ -13,7 +13,7 @@ import { type OpenAIServer, type Recorded, startOpenAIServer } from './services/
 import { text, thoughts, words } from './services/openai-shapes.ts'
 
 /** No test of an adapter takes a second; one that waits for ever must say so. */
-export const limit = { timeout: 30_000 }
+export const limit = { timeout: 120_000 }
 
 export interface Done {
   readonly events: readonly Event[]

@@ -10,7 +10,8 @@ import { createRuns } from '../src/runs.ts'
 import { kafkaSink } from '../src/sinks/kafka/sink.ts'
 import { type Ended, folder } from './cli-process.ts'
 import { canonicalJson } from '../src/state/canonical.ts'
-import { deps, names, until } from './kafka-topics.ts'
+import { deps, names } from './kafka-topics.ts'
+import { until } from './until.ts'
 import { serviceOrSkip } from './services/require.ts'
 
 const busy = defineAgent({ name: 'busy' }, async function* () {

@@ -182,7 +182,7 @@ test('DK86 the three lines that run prints work when they are pasted', async () 
   await using server = await here.serve()
   const { spawnSync } = await import('node:child_process')
   const [start = '', list = '', events = ''] = server.stdout.match(/^ {2}curl .*$/gm) ?? []
-  const paste = (line: string) => spawnSync('bash', ['-c', line], { encoding: 'utf8', timeout: 20_000 }).stdout
+  const paste = (line: string) => spawnSync('bash', ['-c', line], { encoding: 'utf8', timeout: 120_000 }).stdout
   assert.match(paste(start), /event: complete\n/)
   const { runs } = JSON.parse(paste(list)) as { runs: { run_id: string }[] }
   assert.match(

@@ -290,7 +290,7 @@ const hasCode = (code: string) => (error: unknown) =>
 /** Throws long after anyone's patience, so that what never happens ends the test and not the suite. */
 const until = async (happened: () => boolean) => {
   for (const since = Date.now(); !happened(); await new Promise(setImmediate)) {
-    if (Date.now() - since > 10_000) throw new Error('it never happened')
+    if (Date.now() - since > 60_000) throw new Error('it never happened')
   }
 }
 /** The body of the scripted answers ends as a cut does. */

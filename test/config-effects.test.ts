@@ -14,6 +14,7 @@ import { unsupported } from '../src/config/unsupported.ts'
 import { loadAgents } from '../src/load-agents.ts'
 import { optionsOf, type Served, serve } from '../src/server.ts'
 import { serviceOrSkip } from './services/require.ts'
+import { until } from './until.ts'
 
 const agentFile = `
 export async function* run(input, ctx) {
@@ -77,6 +78,8 @@ const events = async (served: Served, run: string, query = '') =>
   (await fetch(`${served.url}/runs/${run}/events${query}`)).text()
 const runOf = async (served: Served, run: string) =>
   (await (await fetch(`${served.url}/runs/${run}`)).json()) as Record<string, unknown>
+const isForgotten = async (served: Served, run: string | undefined) =>
+  (await fetch(`${served.url}/runs/${run}`)).status === 404
 const finished = async (served: Served, input: unknown) => {
   const run = await start(served, input)
   return { run, text: await events(served, run) }
@@ -269,7 +272,7 @@ effect('runcast.retention.runs_max', 'forgets the oldest runs (DK73)', async () 
   await using served = await serving({ 'runcast.retention': { runs_max: 2 } })
   const runs: string[] = []
   for (let n = 0; n < 4; n++) runs.push((await finished(served, {})).run)
-  await sleep(50)
+  await until('the second is forgotten', () => isForgotten(served, runs[1]))
   const statuses = await Promise.all(runs.map(async run => (await fetch(`${served.url}/runs/${run}`)).status))
   assert.deepEqual(statuses, [404, 404, 200, 200])
 })
@@ -277,9 +280,7 @@ effect('runcast.retention.runs_max', 'forgets the oldest runs (DK73)', async () 
 effect('runcast.retention.age', 'forgets runs in time', async () => {
   await using served = await serving({ 'runcast.retention': { age: '1s' } })
   const { run } = await finished(served, {})
-  for (let waited = 0; waited < 10_000 && (await fetch(`${served.url}/runs/${run}`)).status !== 404; waited += 200)
-    await sleep(200)
-  assert.equal((await fetch(`${served.url}/runs/${run}`)).status, 404)
+  await until('it is forgotten', () => isForgotten(served, run))
 })
 
 effect('runcast.retention.bytes_per_run', 'trims a long run, visibly (DK70)', async () => {
@@ -292,17 +293,16 @@ effect('runcast.retention.bytes_total', 'forgets runs that are too much together
   await using served = await serving({ 'runcast.retention': { bytes_total: '1MiB' } })
   const first = (await finished(served, { burst: 4_000 })).run
   await finished(served, { burst: 4_000 })
-  await sleep(50)
-  assert.equal((await fetch(`${served.url}/runs/${first}`)).status, 404)
+  await until('the first is forgotten', () => isForgotten(served, first))
 })
 
 effect('runcast.cancel_grace', 'is how long a cancelled agent may linger', async () => {
   await using served = await serving({ 'runcast.cancel_grace': '100ms' })
-  const run = await start(served, { lingerMs: 3_000 })
-  await sleep(50)
-  const before = performance.now()
-  assert.equal((await fetch(`${served.url}/runs/${run}`, { method: 'DELETE' })).status, 200)
-  assert.ok(performance.now() - before < 2_500)
+  const run = await start(served, { lingerMs: 10_000 })
+  await until('it runs', async () => (await runOf(served, run))['status'] === 'running')
+  const lingers = sleep(10_000, 'lingers', { ref: false })
+  const answer = await Promise.race([fetch(`${served.url}/runs/${run}`, { method: 'DELETE' }), lingers])
+  assert.ok(answer instanceof Response && answer.status === 200, 'it was sealed while its agent lingered')
 })
 
 effect('runcast.cancel_when_unwatched_seconds', 'cancels what nobody watches any more', async () => {
@@ -311,17 +311,14 @@ effect('runcast.cancel_when_unwatched_seconds', 'cancels what nobody watches any
   const leaving = new AbortController()
   await fetch(`${served.url}/runs/${run}/events`, { signal: leaving.signal })
   leaving.abort()
-  for (let waited = 0; waited < 8_000 && (await runOf(served, run))['status'] !== 'cancelled'; waited += 100)
-    await sleep(100)
-  assert.equal((await runOf(served, run))['status'], 'cancelled')
+  await until('it is cancelled', async () => (await runOf(served, run))['status'] === 'cancelled')
 })
 
 effect('runcast.shutdown_grace', 'lets runs finish when the server stops', async () => {
   const served = await serving({ 'runcast.shutdown_grace': '5s' })
-  const reading = events(served, await start(served, { lingerMs: 300 }))
-  await sleep(50)
+  const reading = await fetch(`${served.url}/runs/${await start(served, { lingerMs: 300 })}/events`)
   await served.stop()
-  assert.match(await reading, /event: complete/)
+  assert.match(await reading.text(), /event: complete/)
 })
 
 effect('runcast.on_busy', 'is what a start on a busy thread does', async () => {
@@ -362,7 +359,9 @@ async function slowly(served: Served): Promise<string> {
   socket.write(
     `POST /invoke/stream HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
   )
-  await sleep(1_500)
+  await until('the agent has said all', async () =>
+    /^runcast_runs_ended_total.* 1$/m.test(await (await fetch(`${served.url}/metrics`)).text()),
+  )
   let text = ''
   socket.on('data', chunk => (text += chunk.toString('latin1')))
   socket.resume()
@@ -419,8 +418,7 @@ effect('conversations', 'a thread has messages, kept beside the runs (ON9)', asy
   for (const opened of ['first', 'again']) {
     await using served = await serving(keys)
     if (opened === 'first') await events(served, await start(served, { text: 'hello' }, '?thread_id=t'))
-    for (let waited = 0; waited < 5_000 && (await messagesOf(served)).messages?.length !== 2; waited += 50)
-      await sleep(50)
+    await until('both messages', async () => (await messagesOf(served)).messages?.length === 2)
     assert.deepEqual(
       (await messagesOf(served)).messages.map(message => message.role),
       ['user', 'assistant'],
@@ -436,11 +434,10 @@ test('H49 runcast.postgres: conversations are kept in Postgres', async t => {
   {
     await using served = await serving(keys)
     await events(served, await start(served, { text: 'hello' }, '?thread_id=t'))
-    for (let waited = 0; waited < 5_000; waited += 50) {
+    await until('both messages', async () => {
       const answer = (await (await fetch(`${served.url}/conversations/t/messages`)).json()) as { messages?: object[] }
-      if (answer.messages?.length === 2) break
-      await sleep(50)
-    }
+      return answer.messages?.length === 2
+    })
   }
   await using served = await serving(keys)
   const { messages } = (await (await fetch(`${served.url}/conversations/t/messages`)).json()) as { messages: object[] }

@@ -4,7 +4,8 @@ import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
 import { createConversations } from '../src/conversations/conversations.ts'
 import { createRuns } from '../src/runs.ts'
-import { deps, until } from './suites/conversations.suite.ts'
+import { deps } from './suites/conversations.suite.ts'
+import { until } from './until.ts'
 
 const dir = process.argv[2] ?? ''
 const log = sqlite({ path: join(dir, 'log.db') })

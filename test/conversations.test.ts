@@ -25,7 +25,8 @@ import { emptyView, fold } from '../src/state/fold.ts'
 import { arbitraryRun, eventsOf } from './arbitrary-events.ts'
 import { temporaryDir } from './services/child.ts'
 import { serviceOrSkip } from './services/require.ts'
-import { allMessages, conversationsSuite, deps, everything, until, writeRun } from './suites/conversations.suite.ts'
+import { allMessages, conversationsSuite, deps, everything, writeRun } from './suites/conversations.suite.ts'
+import { until } from './until.ts'
 
 const tenant = 'default'
 

@@ -6,7 +6,8 @@ import { defineAgent } from '../src/agent/define.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
 import { createRuns } from '../src/runs.ts'
 import { kafkaSink } from '../src/sinks/kafka/sink.ts'
-import { deps, type names, until } from './kafka-topics.ts'
+import { deps, type names } from './kafka-topics.ts'
+import { until } from './until.ts'
 
 const [dir = '', brokers = '', named = '{}', mode] = process.argv.slice(2)
 const log = sqlite({ path: join(dir, 'log.db') })

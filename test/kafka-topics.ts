@@ -1,7 +1,6 @@
 // What a topic holds, as a reader of committed records sees it, for the tests of the Kafka sink and source; and what
-// they share besides: a name of one's own for each test on the shared broker, and patience without a timed assertion.
+// they share besides: a name of one's own for each test on the shared broker.
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import * as kafka from '@platformatic/kafka'
 import { realDeps } from '../src/deps.ts'
 import { clientOptions, type KafkaPlace } from '../src/kafka/client.ts'
@@ -41,14 +40,3 @@ export async function recordsOf(place: KafkaPlace, ...topics: string[]): Promise
     await admin.close()
   }
 }
-
-export async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + patienceMs
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`not within ${patienceMs} ms: ${what}`)
-    await sleep(20)
-  }
-}
-
-/** Longer than any start of a broker on a loaded machine. */
-const patienceMs = 60_000

@@ -77,12 +77,13 @@ for (const { name, prefix, open } of rows) {
 }
 
 /** Talks until it is stopped, and says so; or as much as it is told to, at once. */
-const talker = (stopped: () => void) =>
+const talker = (stopped: () => void, begun = () => {}) =>
   defineAgent({ name: 'talker' }, async function* (input: { burst?: number }, context) {
     try {
       for (let n = 0; n < (input.burst ?? 0); n++) yield 'x'.repeat(1_000)
       while (input.burst === undefined) {
         yield 'on and on '
+        begun()
         await new Promise(resolve => setTimeout(resolve, 5))
       }
     } finally {
@@ -98,14 +99,19 @@ const asking = (path: string, input: unknown, signal?: AbortSignal) =>
     ...(signal && { signal }),
   })
 
-const limit = { timeout: 20_000 }
+const limit = { timeout: 120_000 }
 
 test(
   'DK12 through a web handler, too, the agent stops when its reader cancels, aborts or is cut off',
   limit,
   async () => {
     let stopped = Promise.withResolvers<void>()
-    await using app = await api({ agents: [talker(() => stopped.resolve())], shutdownGraceMs: 0 })
+    let begun = Promise.withResolvers<void>()
+    const agent = talker(
+      () => stopped.resolve(),
+      () => begun.resolve(),
+    )
+    await using app = await api({ agents: [agent], shutdownGraceMs: 0 })
     const handler = fetchHandler(app, '/agents')
     const readSome = async (answer: Response) => {
       const reader = (answer.body as ReadableStream<Uint8Array>).getReader()
@@ -118,10 +124,12 @@ test(
 
     for (const path of ['/invoke/stream', '/invoke']) {
       stopped = Promise.withResolvers()
+      begun = Promise.withResolvers()
       const leaving = new AbortController()
       const answer = handler(asking(path, {}, leaving.signal))
-      if (path === '/invoke') setTimeout(() => leaving.abort(), 50)
-      else await readSome(await answer).then(() => leaving.abort())
+      if (path === '/invoke') await begun.promise
+      else await readSome(await answer)
+      leaving.abort()
       await answer.catch(() => {})
       await stopped.promise
     }

@@ -65,7 +65,7 @@ test('the README runs as it is: its agent, its commands, its output', async () =
     if (language !== 'sh' || name === 'server' || notHere.test(text)) continue
     const script = text.replaceAll('http://127.0.0.1:8080', server.url).replaceAll('npx runcast', runcast)
     const env = { PATH: process.env.PATH, RUNCAST_URL: server.url }
-    const done = spawnSync('bash', ['-ec', script], { cwd: here.path, env, encoding: 'utf8', timeout: 60_000 })
+    const done = spawnSync('bash', ['-ec', script], { cwd: here.path, env, encoding: 'utf8', timeout: 120_000 })
     assert.equal(done.status, 0, `${text}\n${done.stdout}${done.stderr}`)
     printed = done.stdout
   }
@@ -75,7 +75,7 @@ test('the README runs as it is: its agent, its commands, its output', async () =
     cwd: here.path,
     env: { PATH: process.env.PATH, RUNCAST_URL: server.url },
     encoding: 'utf8',
-    timeout: 60_000,
+    timeout: 120_000,
   })
   assert.equal(client.stdout, 'What I know about clients. completed\n', client.stderr)
 })

@@ -17,6 +17,7 @@ import { type FeedEntry, type Head, type Key, type Log, runKey, tenantFeed, thre
 import { createRuns, type Deps, type RunsOptions } from '../../src/runs.ts'
 import { emptyView, fold, usageOf } from '../../src/state/fold.ts'
 import { arbitraryEndedRun } from '../arbitrary-events.ts'
+import { until } from '../until.ts'
 
 export interface ConversationsRow {
   readonly name: string
@@ -91,15 +92,6 @@ export async function writeRun(log: Log, written: WrittenRun): Promise<Head> {
   const ended: FeedEntry = { type: 'ended', run_id, status: 'completed', last: bodies.length, thread_base: 0 }
   for (const feed of feeds) await announce(log, feed, ended, now())
   return (await log.head(run_id)) as Head
-}
-
-export async function until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
-  for (let tries = 0; tries < 1_000; tries++) {
-    const seen = await look()
-    if (seen) return seen
-    await sleep(5)
-  }
-  return assert.fail(`${what} did not happen`)
 }
 
 /** All that a tenant can see, page by page. */

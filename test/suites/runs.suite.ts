@@ -168,6 +168,11 @@ export async function eventsOf(runs: Runs, target: Target, options: FollowRunOpt
   return events
 }
 
+/** Waits until a run has so many events. */
+async function reached(runs: Runs, run: string, sequence: number): Promise<void> {
+  for await (const batch of runs.tail(run)) if (batch.last >= sequence) return
+}
+
 const sequences = (events: readonly Event[]) => events.map(event => event.sequence)
 const upTo = (n: number, from = 1) => Array.from({ length: n - from + 1 }, (_, index) => from + index)
 const types = (events: readonly Event[]) => events.map(event => (event.type === 'custom' ? event.name : event.type))
@@ -175,7 +180,7 @@ const types = (events: readonly Event[]) => events.map(event => (event.type === 
 export function runsSuite(row: RunsRow): void {
   const promise = (title: string, body: (runs: Runs) => Promise<void>, options: Partial<RunsOptions> = {}) => {
     const skipped = row.skip?.find(entry => entry.test === title)
-    test(`${row.name}: ${title}`, { skip: skipped?.reason ?? false, timeout: 20_000 }, async () => {
+    test(`${row.name}: ${title}`, { skip: skipped?.reason ?? false, timeout: 120_000 }, async () => {
       await using opened = await row.open(agents, options)
       await body(opened.runs)
     })
@@ -268,7 +273,7 @@ export function runsSuite(row: RunsRow): void {
   promise('DK29 DK46 OL20 cancel ends the run with its reason, and the generator returns', async runs => {
     const { run_id } = await runs.start('patient', { id: `${row.name} cancel` })
     const reading = eventsOf(runs, run_id)
-    await sleep(30)
+    await reached(runs, run_id, 2)
     const info = await runs.cancel(run_id, 'enough')
     assert.equal(info.status, 'cancelled')
     assert.equal(info.reason, 'enough')
@@ -283,7 +288,7 @@ export function runsSuite(row: RunsRow): void {
     'DK30 nothing follows the end, whatever an agent does that ignores its cancel',
     async runs => {
       const { run_id } = await runs.start('stubborn', {})
-      await sleep(40)
+      await reached(runs, run_id, 2)
       await runs.cancel(run_id)
       const before = await eventsOf(runs, run_id)
       await sleep(300)
@@ -633,8 +638,13 @@ export function runsSuite(row: RunsRow): void {
     async runs => {
       const { run_id } = await runs.start('patient', { id: 'readers' })
       const leaving = new AbortController()
-      const readers = [1, 2].map(() => runs.follow(run_id, { signal: leaving.signal }, () => {}))
-      await sleep(50)
+      const reading: Promise<void>[] = []
+      const readers = [1, 2].map(() => {
+        const there = Promise.withResolvers<void>()
+        reading.push(there.promise)
+        return runs.follow(run_id, { signal: leaving.signal }, () => there.resolve())
+      })
+      await Promise.all(reading)
       await assert.rejects(eventsOf(runs, run_id), hasCode('too_many_readers'))
       leaving.abort()
       await Promise.all(readers)
