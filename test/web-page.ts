@@ -123,7 +123,7 @@ export async function browserOrSkip(t: TestContext, { expected }: { readonly exp
         context,
         async open(url: string): Promise<Page> {
           const page = await context.newPage()
-          page.setDefaultTimeout(20_000)
+          page.setDefaultTimeout(60_000)
           page.on('pageerror', error => wrong.push(error.message))
           page.on('console', message => {
             // A cut network and a refused answer are logged by the browser itself.

@@ -11,7 +11,7 @@ import { stream } from '../src/direct.ts'
 import type { Body, Event } from '../src/event.ts'
 import { emptyView, fold, textOf } from '../src/state/fold.ts'
 
-const timeout = 10_000
+const timeout = 120_000
 
 /** The same words, said in every way an agent can. */
 function speakers(words: readonly string[], output?: unknown): Record<string, Agent> {

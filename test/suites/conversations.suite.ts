@@ -142,7 +142,7 @@ export function conversationsSuite(row: ConversationsRow): void {
     options: { log?: () => Log; deps?: Deps; timeout?: number } = {},
   ) => {
     const skipped = row.skip?.find(entry => entry.test === title)
-    test(`${row.name}: ${title}`, { skip: skipped?.reason ?? false, timeout: options.timeout ?? 60_000 }, async t => {
+    test(`${row.name}: ${title}`, { skip: skipped?.reason ?? false, timeout: options.timeout ?? 120_000 }, async t => {
       const place = await row.place(t)
       if (!place) return
       await using log = options.log?.() ?? memory()
