@@ -37,6 +37,6 @@ export function fastifyPlugin(options: ServeOptions): FastifyPluginAsync {
 
 async function close({ runs, log }: Composed, { shutdownGraceMs = 10_000, sink }: ServeOptions): Promise<void> {
   await runs.stop(shutdownGraceMs)
-  await sink?.[Symbol.asyncDispose]()
+  if (sink) await sink[Symbol.asyncDispose]()
   await log[Symbol.asyncDispose]()
 }

@@ -16,7 +16,7 @@ import { version } from './package.ts'
 import { compilePatterns } from './redact.ts'
 import type { RetentionLimits } from './retention.ts'
 import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.ts'
-import type { KafkaSink } from './sinks/kafka/sink.ts'
+import type { Sink } from './sinks/sink.ts'
 import { type App, createApp } from './transports/http/app.ts'
 import type { AppOptions } from './transports/http/parts.ts'
 import { apiKeys, keysFrom } from './transports/http/auth.ts'
@@ -40,7 +40,7 @@ export interface ServeOptions
    * Exports what the same log gets, of every tenant that has runs; retention waits for it. Disposed of by the server,
    * which lets it send the rest.
    */
-  readonly sink?: KafkaSink | undefined
+  readonly sink?: Sink | undefined
   /** Serves the page at `/`. */
   readonly web?: boolean | WebOptions | undefined
   /** How long running runs may finish when the server stops. Default 10 s. */
@@ -256,7 +256,7 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
 }
 
 /** Topics that are not as they must be are a reason not to start; a broker that is away for a while is not. */
-async function sinkOf({ kafka }: Config, log: Log): Promise<KafkaSink | undefined> {
+async function sinkOf({ kafka }: Config, log: Log): Promise<Sink | undefined> {
   if (kafka === undefined) return undefined
   const { kafkaSink } = await import('./sinks/kafka/sink.ts')
   const ca = kafka.ca === undefined ? undefined : certificate(kafka.ca)

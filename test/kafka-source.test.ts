@@ -267,6 +267,45 @@ test('H50 a position beyond the end is said, and reading goes on at the end', as
   assert.deepEqual(problems, [{ kind: 'position_lost', topic, partition: 0, at: '1000', continues: '0' }])
 })
 
+for (const running of [true, false]) {
+  const when = running ? 'while the source runs' : 'while no source runs'
+  test(`H51 a topic that is deleted and made again ${when} is read from its start, and a running source says so`, async t => {
+    const service = await serviceOrSkip(t, 'kafka')
+    if (!service) return
+    const { topic, group } = names()
+    await createTopic(service, topic)
+    await produce(service, topic, payloadsOf('old', 3))
+    const first = open(t, service, { topics: [topic], group })
+    await until('the old one is read', async () => (await completed(first.source)).includes('old'))
+    if (!running) await first.source[Symbol.asyncDispose]()
+    const admin = new Admin({ clientId: 'test', bootstrapBrokers: service.brokers })
+    t.after(() => admin.close())
+    await admin.deleteTopics({ topics: [topic] })
+    await until('it is gone', async () => !(await admin.listTopics()).includes(topic))
+    await createTopic(service, topic)
+    // More than the old one had, on the same thread: neither the position nor the thread's numbers show the difference.
+    for (const run of ['new-1', 'new-2']) await produce(service, topic, payloadsOf(run, 5))
+    const { source, problems } = running ? first : open(t, service, { topics: [topic], group })
+    await until('all is read', async () => (await completed(source)).includes('new-2'))
+    for (const run of ['new-1', 'new-2']) {
+      const events = await eventsOf(source, run)
+      assert.deepEqual(
+        events.map(({ sequence }) => sequence),
+        [1, 2, 3, 4, 5, 6, 7],
+        run,
+      )
+    }
+    const told = problems.map(({ kind }) => kind)
+    assert.deepEqual(told, running ? ['topic_recreated'] : [])
+    assert.equal(source.status().problems['topic_recreated'], running ? 1 : undefined)
+    // What the group has now is a position of the new topic.
+    await source[Symbol.asyncDispose]()
+    const again = open(t, service, { topics: [topic], group })
+    await isLive(again.source)
+    assert.equal(again.source.status().records, 0)
+  })
+}
+
 test('a source refuses to start, answer or cancel, for every tenant', async t => {
   const source = kafkaSource({ brokers: ['127.0.0.1:1'], format: 'chat', group: 'g', deps })
   t.after(() => source[Symbol.asyncDispose]())

@@ -18,6 +18,8 @@ export interface Position {
   readonly partition: number
   /** The next to read. */
   readonly offset: bigint
+  /** Which topic of this name it is a position of: another one is not read. Default: the one that is there. */
+  readonly topicId?: string | undefined
 }
 
 export interface Fetched extends Position {
@@ -76,12 +78,12 @@ export function createFetcher(kafka: Kafka, client: Client.Admin | Client.Consum
       const names = [...new Set(positions.map(({ topic }) => topic))]
       const metadata = await client.metadata({ topics: names })
       const byLeader = new Map<number, Map<string, Client.fetchV13.FetchRequestTopic>>()
-      for (const { topic, partition, offset } of positions) {
+      for (const { topic, partition, offset, topicId } of positions) {
         const known = metadata.topics.get(topic)
         const leader = known?.partitions[partition]?.leader ?? -1
         const topics = byLeader.get(leader) ?? new Map<string, Client.fetchV13.FetchRequestTopic>()
         byLeader.set(leader, topics)
-        const request = topics.get(topic) ?? { topicId: known?.id ?? '', partitions: [] }
+        const request = topics.get(topic) ?? { topicId: topicId ?? known?.id ?? '', partitions: [] }
         topics.set(topic, request)
         request.partitions.push({
           partition,
@@ -101,7 +103,7 @@ export function createFetcher(kafka: Kafka, client: Client.Admin | Client.Consum
         client.clearMetadata()
         throw error
       })
-      const topicOf = new Map(names.map(name => [metadata.topics.get(name)?.id, name]))
+      const topicOf = new Map(positions.map(one => [one.topicId ?? metadata.topics.get(one.topic)?.id, one.topic]))
       const from = new Map(positions.map(one => [`${one.topic}/${one.partition}`, one.offset]))
       return answers.flatMap(({ topics }) =>
         topics.flatMap(({ topicId, partitions }) => {

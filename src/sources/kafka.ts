@@ -16,6 +16,7 @@ import type { Deps } from '../runs.ts'
 import { createDeadLetters, type DeadLetters, deadLetterBytesMax, deadLetterTopicDefault } from './dead-letters.ts'
 import { createMerge, partitionKey } from './merge.ts'
 import { type ReadOnlyRuns, readOnly } from './read-only.ts'
+import type { SourceStatus } from './status.ts'
 import { createRunWriter, type Refusal } from './write-runs.ts'
 
 export interface KafkaSourceOptions extends KafkaPlace {
@@ -42,23 +43,7 @@ export interface KafkaSourceOptions extends KafkaPlace {
 
 export type SourceProblem =
   | Problem
-  | { readonly kind: Refusal | 'position_lost' | 'undecodable'; readonly [more: string]: unknown }
-
-export interface SourceStatus {
-  /** `joining`: nothing assigned yet. `catching_up`: behind where the topics ended when it began. */
-  readonly state: 'joining' | 'catching_up' | 'live' | 'retrying' | 'stopped'
-  /** Less than all = another member of the group has the rest: this source does not see it. */
-  readonly coverage: { readonly assigned: number; readonly total: number | undefined }
-  /** Records behind the end, of the assigned partitions; undefined when unknown. */
-  readonly lag: number | undefined
-  readonly records: number
-  /** Records without a value: somebody's tombstones. */
-  readonly tombstones: number
-  readonly deadLetters: number
-  /** Not readable and, by configuration, not kept. */
-  readonly discarded: number
-  readonly problems: Readonly<Record<string, number>>
-}
+  | { readonly kind: Refusal | 'position_lost' | 'topic_recreated' | 'undecodable'; readonly [more: string]: unknown }
 
 export interface KafkaSource extends ReadOnlyRuns {
   status(): SourceStatus
@@ -85,8 +70,9 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
   const log = options.log ?? memory()
   const retention = createRetention(log, { ageMs: ageMsDefault, ...options.retention }, deps)
   const writer = createRunWriter({ log, retention, owner: `kafka ${group}` })
-  const decoder: Decoder =
+  const newDecoder = (): Decoder =>
     format === 'chat' ? chatDecoder({ tenant: options.tenant ?? 'default' }) : dashstreamDecoder()
+  let decoder = newDecoder()
   const merge = createMerge(topics.length > 1)
   const stopping = new AbortController()
   const { signal } = stopping
@@ -97,7 +83,7 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
   /** By partition: the next to fetch, the last known end, and where the end was when it was assigned. */
   const places = new Map<
     string,
-    Position & { offset: bigint; end: bigint | undefined; goal: bigint; committed: bigint }
+    Position & { topicId: string; offset: bigint; end: bigint | undefined; goal: bigint; committed: bigint }
   >()
   /** In order, and not taken yet: what a session that fails leaves to the next one. */
   let ready: FetchedRecord[] = []
@@ -203,6 +189,9 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     total = topics.reduce((n, topic) => n + (known.get(topic)?.partitionsCount ?? 0), 0)
     const assigned = consumer.assignments ?? []
     const keys = new Set(assigned.flatMap(({ topic, partitions }) => partitions.map(one => partitionKey(topic, one))))
+    const idOf = (topic: string) => known.get(topic)?.id ?? ''
+    const recreated = [...places.values()].filter(({ topic, topicId }) => topicId !== idOf(topic))
+    if (recreated.length > 0) await beginAnew(recreated)
     for (const key of places.keys()) if (!keys.has(key)) places.delete(key)
     merge.keep(keys)
     ready = ready.filter(({ topic, partition }) => keys.has(partitionKey(topic, partition)))
@@ -218,10 +207,12 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
         const key = partitionKey(topic, partition)
         if (places.has(key)) continue
         const [start = 0n, end = 0n] = [starts.get(topic)?.[partition], ends.get(topic)?.[partition]]
-        const at = committed.get(topic)?.[partition] ?? -1n
+        const isNew = recreated.some(one => one.topic === topic)
+        // What the group has may be from before: of a topic that is new to us nothing was read.
+        const at = isNew ? -1n : (committed.get(topic)?.[partition] ?? -1n)
         const unknown = at < 0n || from === 'always'
-        const offset = unknown ? (from === 'latest' ? end : start) : at
-        const place = { topic, partition, offset, end, goal: end, committed: unknown ? -1n : at }
+        const offset = unknown ? (from === 'latest' && !isNew ? end : start) : at
+        const place = { topic, partition, topicId: idOf(topic), offset, end, goal: end, committed: unknown ? -1n : at }
         places.set(key, place)
         if (offset < start) lost(place, start)
         else if (offset > end) lost(place, end)
@@ -229,7 +220,21 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     }
   }
 
-  /** Retention was faster than we, or the topic is another one of the same name (H50). */
+  /** Another topic has the name now: its places, and what threads had counted to in the old one, mean nothing in it. */
+  const beginAnew = async (stale: readonly (Position & { topicId: string })[]) => {
+    for (const { topic, partition, topicId, offset } of stale) {
+      report({ kind: 'topic_recreated', topic, partition, topic_id: topicId, at: String(offset) })
+      places.delete(partitionKey(topic, partition))
+    }
+    merge.keep(new Set(places.keys()))
+    ready = ready.filter(({ topic, partition }) => places.has(partitionKey(topic, partition)))
+    const decoded = decoder.flush()
+    for (const problem of decoded.problems) report(problem)
+    await write(decoded.batches)
+    decoder = newDecoder()
+  }
+
+  /** Retention was faster than we, or the group's position was never one of this topic (H50). */
   const lost = (place: { topic: string; partition: number; offset: bigint }, to: bigint) => {
     const { topic, partition, offset } = place
     report({ kind: 'position_lost', topic, partition, at: String(offset), continues: String(to) })

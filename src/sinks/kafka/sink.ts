@@ -9,8 +9,8 @@ import type { Log } from '../../log.ts'
 import { answered, clientOptions, kafkaError, type Kafka, type KafkaPlace, loadKafka } from '../../kafka/client.ts'
 import { createFetcher } from '../../kafka/fetch.ts'
 import { compactedConfigs, ensureTopics } from '../../kafka/topics.ts'
-import type { RunPlace } from '../../retention.ts'
 import type { Deps } from '../../runs.ts'
+import type { KindCounts, Lag, Sink, SinkCounters, SinkState, SinkStatus } from '../sink.ts'
 import { type Backlog, createBacklog, type Load } from './backlog.ts'
 import {
   type CursorRecord,
@@ -23,7 +23,7 @@ import {
 } from './cursors.ts'
 import { chunked, fits, recordOf, rememberingPartitioner } from './records.ts'
 import { createRouting, type RoutingOptions } from './routing.ts'
-import { createWaiting, type Lag } from './waiting.ts'
+import { createWaiting } from './waiting.ts'
 
 export interface KafkaSinkOptions extends KafkaPlace, RoutingOptions {
   readonly log: Log
@@ -40,52 +40,13 @@ export interface KafkaSinkOptions extends KafkaPlace, RoutingOptions {
   readonly onError?: (error: RuncastError) => void
 }
 
-/** Messages of one kind: `created = sent + failed + pending`, at any time. */
-export interface KindCounts {
-  created: number
-  /** Committed. */
-  sent: number
-  /** No record can hold them. */
-  failed: number
-  /** In a transaction that is not decided yet. */
-  pending: number
-}
-
-export interface KafkaSinkCounters {
-  readonly kinds: Readonly<Record<string, KindCounts>>
-  /**
-   * Events without a message, by reason: `forgotten` by the log before they were sent, `undecodable` in this format.
-   * `unlisted` are not events but entries of a feed that was forgotten with runs that nobody had read.
-   */
-  readonly dropped: Readonly<Record<string, number>>
-  readonly transactions: number
-}
-
-/** `fenced`: another sink took over. `refused`: Kafka or its topics are not as they must be; see `onError`. */
-export type SinkState = 'starting' | 'sending' | 'retrying' | 'fenced' | 'refused' | 'stopped'
-
-export interface SinkStatus extends KafkaSinkCounters {
-  readonly state: SinkState
-  readonly lag: Lag | undefined
-  /** What the sink itself holds in memory, however much waits in the log. */
-  readonly buffered: { readonly events: number; readonly bytes: number }
-  /** Why it does not send, and since when that was tried last, ms since the epoch. */
-  readonly failure?: { readonly error: RuncastError; readonly at: number }
-}
-
-export interface KafkaSink extends AsyncDisposable {
+export interface KafkaSink extends Sink {
   readonly state: SinkState
   /** Settles with the first try: rejects when it was refused for good; resolves when it works or is tried again. */
   readonly opened: Promise<void>
   /** What is not sent yet. Undefined until the cursors were read: it is unknown, not 0. */
   lag(): Promise<Lag | undefined>
-  counters(): KafkaSinkCounters
-  /** For `retention.hold`: whether the run is not sent yet. */
-  readonly holds: (run: RunPlace) => Promise<boolean>
-  /** All of the above, for whoever watches the sink. */
-  status(): Promise<SinkStatus>
-  /** Follows this tenant too; throws `invalid_request` when no topic can be named after it. */
-  attend(tenant: string): void
+  counters(): SinkCounters
 }
 
 const lingerMsDefault = 10

@@ -2,15 +2,9 @@
 // the feeds say behind its cursors. It only reads; what it keeps in memory is a name per run that waits, never an event.
 import { type FeedEntry, isRunEntry, type Log, type Numbered, readLimitEntries, runKey, tenantFeed } from '../../log.ts'
 import type { RunPlace } from '../../retention.ts'
+import type { Lag } from '../sink.ts'
 import type { Load } from './backlog.ts'
 import type { Cursors } from './cursors.ts'
-
-export interface Lag {
-  readonly events: number
-  readonly runs: number
-  /** When the oldest of them happened, ms since the epoch; absent when there is none. */
-  readonly oldest?: number
-}
 
 export interface Waiting {
   /** Undefined until the cursors were read: it is unknown, not 0. */

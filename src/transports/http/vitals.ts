@@ -1,8 +1,8 @@
 // How the export to Kafka and the reading from it go, as /health says it and as /metrics does. What is unknown is null,
 // or has no sample; it is never 0. No tenant and no thread is named: both pages are one for all.
 import { Counter, Gauge, type Registry } from 'prom-client'
-import type { SinkState, SinkStatus } from '../../sinks/kafka/sink.ts'
-import type { SourceStatus } from '../../sources/kafka.ts'
+import type { SinkState, SinkStatus } from '../../sinks/sink.ts'
+import type { SourceStatus } from '../../sources/status.ts'
 
 /** What can be asked how it is. */
 export interface Vitals {
