@@ -25,6 +25,7 @@ for (const question of ['Top 5 states by sales in 2017', 'Profit by category as 
 for (const [name, look] of Object.entries(looks)) {
   const page = await browser.newPage({ reducedMotion: 'reduce', ...look })
   await page.goto(served.url)
+  await page.getByText('What would you like to know?').waitFor()
   await page.getByLabel('Your message').fill('Create a chart with sales data')
   await page.keyboard.press('Enter')
   await page.locator('.canvas[data-drawn]').waitFor()

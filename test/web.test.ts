@@ -190,6 +190,10 @@ test('ON13 an answer that begins in another browser appears here with its questi
   )
   assert.equal(await first.locator('article.answer').count(), 2)
   assert.equal(await second.locator('article.answer').count(), 2)
+  // It goes on with its agent wherever it is opened, also where nobody has chosen one.
+  const third = await (await person()).open(first.url())
+  for (const page of [second, third])
+    await page.waitForFunction(() => document.querySelector<HTMLSelectElement>('select')?.value === 'talker')
 })
 
 test('ON13 H8 a reload in mid-answer shows all of it once and goes on', async t => {

@@ -48,7 +48,7 @@ export async function costs(named: readonly string[], { json, by, ...options }: 
   }
   say(bold(`${counted(counting.runs, 'run')}, cost in USD: ${counting.runs === 0 ? 0 : costText(total)}`))
   if (counting.priced > 0) say(`by the prices of ${options.prices ?? 'Runcast'}, ${dateText(prices)}`)
-  if (counting.silent > 0) note(`${counted(counting.silent, 'run')} of them told no usage`)
+  if (counting.silent > 0) note(`${counted(counting.silent, 'run')} told no usage`)
 }
 
 function show(grouping: Grouping, rows: readonly CostRow[], total: CostRow): void {

@@ -40,9 +40,11 @@ export function Chat(props: ChatProps) {
   const thread = useMemo(() => openThread({ server, id, isNew: first.current, changed }), [server, id, changed])
   useEffect(() => thread.open(), [thread])
   const { turns, loading, failed, older } = useSignal(thread.state)
-  const [chosen, setChosen] = useState(() => localStorage.getItem(agentName))
+  const [chosen, setChosen] = useState<string>()
+  const talksWith = useAgentOf(server, turns.findLast(turn => turn.run_id !== undefined)?.run_id)
   const [problem, setProblem] = useState<string>()
-  const agent = agents.find(one => one.name === chosen) ?? agents[0]
+  const wanted = chosen ?? talksWith ?? localStorage.getItem(agentName)
+  const agent = agents.find(one => one.name === wanted) ?? agents[0]
   const running = turns.find(turn => isRunning(turn.answer))
   const stopping = running?.answer?.source === 'live' ? running.answer.stopping : undefined
 
@@ -122,6 +124,20 @@ export function Chat(props: ChatProps) {
       </div>
     </main>
   )
+}
+
+/** Who answered in a run, so that a conversation goes on with its agent in every browser. */
+function useAgentOf(server: Server, run: string | undefined): string | undefined {
+  const [agent, setAgent] = useState<string>()
+  useEffect(() => {
+    if (run === undefined) return
+    // A run that is no longer kept leaves the choice as it is.
+    server.runs.get(run).then(
+      info => setAgent(info.agent),
+      () => {},
+    )
+  }, [server, run])
+  return agent
 }
 
 /** Nearer to the end than that is at the end. */
