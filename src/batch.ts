@@ -77,14 +77,19 @@ export function entryOfEvent(event: Event): Entry {
   let body = ''
   const fields = event as unknown as Record<string, unknown>
   for (const name in fields) {
-    if (envelope.has(name)) continue
+    switch (name) {
+      case 'id':
+      case 'type':
+      case 'run_id':
+      case 'sequence':
+      case 'timestamp':
+        continue
+    }
     const text = JSON.stringify(fields[name])
     if (text !== undefined) body += name === 'content' ? `,"content":${text}` : `,${JSON.stringify(name)}:${text}`
   }
   return { type, code: codeOf(type), time, body: lineSeparators.test(body) ? escaped(body) : body }
 }
-
-const envelope = new Set(['id', 'type', 'run_id', 'sequence', 'timestamp'])
 
 /** An entry of an inbox or a feed. */
 export function plainEntry(record: { readonly type: string }, time: number): Entry {

@@ -6,6 +6,8 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Body, Event } from '../src/event.ts'
 import { dashstreamDecoder, dashstreamEncoder } from '../src/formats/dashstream.ts'
+import { RuncastError } from '../src/error.ts'
+import { readOwnToken } from '../src/formats/dashstream-hot-token.ts'
 import { createSeen } from '../src/formats/dashstream-seen.ts'
 import { type DashStreamInput, decodeDashStream, encodeDashStream } from '../src/formats/dashstream-codec.ts'
 import { unframe } from '../src/formats/dashstream-frame.ts'
@@ -537,6 +539,36 @@ test('H32 what is remembered is bounded, of messages and of threads', () => {
   assert.ok(lanesMax >= 1_000)
 })
 
+test('a token of ours is read straight to the event as it is by way of its message, also cut off and damaged', () => {
+  const of = { type: 'token', content: 'né', llm_request_id: 'q', model: 'm', index: 300 } as const
+  const whole = dashstreamEncoder(identity)(eventsOf([of]))[0]?.payload as Uint8Array
+  let straight = 0
+  const check = (payload: Uint8Array) => {
+    const told = (read: () => Decoded) => {
+      try {
+        return read()
+      } catch (thrown) {
+        return RuncastError.from(thrown).details['reason']
+      }
+    }
+    straight += readOwnToken(payload) === undefined ? 0 : 1
+    const byMessage = told(() => dashstreamDecoder().take(decodeDashStream(payload)))
+    assert.deepEqual(
+      told(() => dashstreamDecoder().push(payload)),
+      byMessage,
+    )
+  }
+  check(whole)
+  assert.equal(straight, 1)
+  for (let cut = 0; cut < whole.length; cut++) check(whole.subarray(0, cut))
+  for (let at = 0; at < whole.length; at++)
+    for (const byte of [0x00, 0x01, 0x20, 0x7f, 0x80, 0xff, whole[at]! ^ 1, whole[at]! ^ 0x80]) {
+      const edited = whole.slice()
+      edited[at] = byte
+      check(edited)
+    }
+})
+
 test('H30 H32 ids and numbers are told apart by every bit of them, also those that somebody chose so that they collide', () => {
   const seen = createSeen(4_096)
   const idOf = (n: number, lane: number) => {
@@ -547,17 +579,17 @@ test('H30 H32 ids and numbers are told apart by every bit of them, also those th
   }
   for (const lane of [0, 1, 7])
     for (let n = 0; n < 500; n++) {
-      assert.equal(seen.hasId(lane, idOf(n, lane)), false)
+      assert.equal(seen.hasId(lane, idOf(n, lane), 0), false)
       assert.equal(seen.hasNumber(lane, 1, 2n ** 40n + BigInt(n)), false)
-      seen.rememberId(lane, idOf(n, lane))
+      seen.rememberId(lane, idOf(n, lane), 0)
       seen.rememberNumber(lane, 1, 2n ** 40n + BigInt(n))
-      assert.equal(seen.hasId(lane, idOf(n, lane)), true)
+      assert.equal(seen.hasId(lane, idOf(n, lane), 0), true)
       assert.equal(seen.hasNumber(lane, 1, 2n ** 40n + BigInt(n)), true)
       assert.equal(seen.hasNumber(lane, 2, 2n ** 40n + BigInt(n)), false)
       assert.equal(seen.hasNumber(lane, 1, BigInt(n)), false)
-      assert.equal(seen.hasId(lane + 1, idOf(n, lane)), false)
+      assert.equal(seen.hasId(lane + 1, idOf(n, lane), 0), false)
     }
-  for (let n = 0; n < 500; n++) assert.equal(seen.hasId(7, idOf(n, 7)), true)
+  for (let n = 0; n < 500; n++) assert.equal(seen.hasId(7, idOf(n, 7), 0), true)
 })
 
 test('H29 a number near 2^64 is a number like any other', () => {

@@ -8,7 +8,9 @@ import type { LooseBody } from './body.ts'
 import { type DecodeOptions, decodeDashStream } from './dashstream-codec.ts'
 import { readForeign } from './dashstream-foreign.ts'
 import { hex, isoOf } from './dashstream-names.ts'
-import { createOrder, type Ordered } from './dashstream-order.ts'
+import { bodyBytesMax } from './dashstream-frame.ts'
+import { readOwnToken } from './dashstream-hot-token.ts'
+import { type Arrival, createOrder, type Ordered } from './dashstream-order.ts'
 import { readOwn, type Single } from './dashstream-read.ts'
 import { type Decoded, type Decoder, emptyDecoded, type Problem, type RunBatch } from './format.ts'
 import { undecodable } from './protobuf-check.ts'
@@ -27,12 +29,13 @@ export interface DashDecoder extends Decoder {
 }
 
 /** A message on its way: read already, so that what cannot be read is refused before anything changed. */
-interface Item {
-  readonly header: Header
+interface Item extends Arrival {
+  readonly tenant: string
+  readonly thread: string
   /** Ours: the event. */
   readonly event?: Event
   /** A stranger's: what it says. */
-  readonly body?: LooseBody
+  readonly told?: { readonly header: Header; readonly body: LooseBody }
 }
 
 /** A batch that still grows. */
@@ -74,23 +77,24 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     ...(options.seenMax === undefined ? {} : { seenMax: options.seenMax }),
   })
 
-  const deliver = ({ lane, arrival, missing }: Ordered<Item>) => {
-    const { item } = arrival
-    if (missing > 0n) report('gap', item.header, { missing })
-    if (item.event !== undefined) ownEvent(lane, item.header, item.event)
-    else if (item.body !== undefined) strangersEvent(lane, item.header, item.body, missing)
+  const deliver = ({ lane, arrival: item, missing }: Ordered<Item>) => {
+    if (missing > 0n) report('gap', item, { missing })
+    if (item.event !== undefined) ownEvent(lane, item, item.event)
+    else strangersEvent(lane, item, missing)
   }
 
-  const ownEvent = (lane: string, header: Header, event: Event) => {
+  const ownEvent = (lane: string, item: Item, event: Event) => {
     let run = runs.get(lane)
     if (run === undefined) runs.set(lane, (run = { last: 0, ended: false }))
-    if (run.ended) return report('after_end', header)
-    hand(header, event, run.last)
+    if (run.ended) return report('after_end', item)
+    hand(item, event, run.last)
     run.last = event.sequence
     run.ended = isTerminal(event.type)
   }
 
-  const strangersEvent = (lane: string, header: Header, body: LooseBody, missing: bigint) => {
+  const strangersEvent = (lane: string, item: Item, missing: bigint) => {
+    if (item.told === undefined) return
+    const { header, body } = item.told
     const before = threads.get(lane)
     let run = before?.ended === false ? before : undefined
     let told = body
@@ -110,7 +114,7 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
       if (node_name !== undefined) told = { type: 'step', node_name, phase: body.type === 'error' ? 'error' : 'end' }
     }
     if (run === undefined) {
-      if (before !== undefined && epilogue.has(body.type)) return report('after_end', header)
+      if (before !== undefined && epilogue.has(body.type)) return report('after_end', item)
       run = { run_id: strangersRun(header), last: 0, told: 0, version: 0, graphs: [], ended: false }
       threads.set(lane, run)
     }
@@ -124,15 +128,14 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     const { run_id } = run
     const timestamp = isoOf(header.timestampUs)
     const event = { id: eventId(run_id, sequence), type, run_id, sequence, timestamp, ...version, ...fields }
-    hand(header, event as unknown as Event, run.told)
+    hand({ tenant: header.tenantId, thread: header.threadId }, event as unknown as Event, run.told)
     run.told = sequence
     run.ended = isTerminal(type)
   }
 
   /** Adds an event to the last batch where it follows on, else begins one; `before` is the last one of its run. */
-  const hand = (header: Header, event: Event, before: number) => {
+  const hand = ({ tenant, thread }: Pick<Item, 'tenant' | 'thread'>, event: Event, before: number) => {
     const { run_id, sequence } = event
-    const { tenantId: tenant, threadId: thread } = header
     const state = isTerminal(event.type) ? 'sealed' : 'open'
     const last = batches.at(-1)
     const hole = sequence !== before + 1
@@ -146,35 +149,30 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     batches.push({ run_id, tenant, thread, after: sequence - 1, last: sequence, events: [event], state, ...gap })
   }
 
-  const report = (kind: Problem['kind'], header: Header, more: Partial<Problem> = {}) => {
-    const { tenantId: tenant, threadId: thread, runId, sequence, runSequence, messageId } = header
-    const position = runId === '' ? sequence : runSequence
-    const run = runId === '' ? {} : { run_id: runId }
-    problems.push({ kind, tenant, thread, ...run, position, message_id: hex(messageId), ...more })
+  const report = (kind: Problem['kind'], item: Item, more: Partial<Problem> = {}) => {
+    const { tenant, thread, event, position, id, idAt } = item
+    const run = event === undefined ? {} : { run_id: event.run_id ?? '' }
+    const message_id = hex(id.subarray(idAt, idAt + 16))
+    problems.push({ kind, tenant, thread, ...run, position, message_id, ...more })
   }
 
   const arrive = (item: Item) => {
-    const { header, event, body } = item
-    const { messageId: id } = header
-    const lane = laneOf(header)
-    const position = event === undefined ? header.sequence : header.runSequence
+    const lane = laneOf(item)
     // Number 0 is no position (H22): it goes on at once, and moves no cursor.
-    if (position === 0n) {
-      if (order.known(lane, id)) return report('duplicate', header)
+    if (item.position === 0n) {
+      if (order.known(lane, item)) return report('duplicate', item)
       return unsequenced(lane, item)
     }
     const out: Ordered<Item>[] = []
-    const restart = body?.type === 'started'
-    const verdict = order.arrive(lane, { position, id, item, restart }, out)
-    if (verdict !== 'taken') report(verdict, header)
+    const verdict = order.arrive(lane, item, out)
+    if (verdict !== 'taken') report(verdict, item)
     for (const ordered of out) deliver(ordered)
   }
 
-  const unsequenced = (lane: string, { header, body }: Item) => {
-    if (body === undefined) return
-    if (body.type !== 'state') return strangersEvent(lane, header, body, 0n)
+  const unsequenced = (lane: string, item: Item) => {
+    if (item.told?.body.type !== 'state') return strangersEvent(lane, item, 0n)
     // A change whose place is unknown is not applied, and its hole makes the state uncertain until a snapshot (H36).
-    report('unsequenced', header)
+    report('unsequenced', item)
     const run = threads.get(lane)
     if (run !== undefined && !run.ended) run.last++
   }
@@ -197,7 +195,14 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
       return order.waiting
     },
     take,
-    push: (payload, into) => take(decodeDashStream(payload, options), into),
+    push(payload, into = emptyDecoded()) {
+      const token = payload.length - 1 <= (options.bodyBytesMax ?? bodyBytesMax) ? readOwnToken(payload) : undefined
+      if (token === undefined) return take(decodeDashStream(payload, options), into)
+      const { tenant, thread, idAt, event } = token
+      tellTo(into)
+      arrive({ position: BigInt(event.sequence), id: payload, idAt, restart: false, tenant, thread, event })
+      return into
+    },
     flush() {
       const out: Ordered<Item>[] = []
       const into = emptyDecoded()
@@ -227,20 +232,27 @@ function itemsOf({ message }: DashStreamMessage): Item[] {
 
 function itemOf(message: Single, header: Header | undefined): Item[] {
   if (header === undefined) throw undecodable('schema_error', 'the message has no header')
-  if (header.runId === '') return [{ header, body: readForeign(message, header) }]
-  return header.runSequence === 0n ? [] : [{ header, event: readOwn(message, header) }]
+  const { tenantId: tenant, threadId: thread, messageId: id, runId, sequence, runSequence } = header
+  const about = { id, idAt: 0, tenant, thread }
+  if (runId === '') {
+    const body = readForeign(message, header)
+    return [{ ...about, position: sequence, restart: body.type === 'started', told: { header, body } }]
+  }
+  if (runSequence === 0n) return []
+  return [{ ...about, position: runSequence, restart: false, event: readOwn(message, header) }]
 }
 
 /** Runs of ours are in order by themselves; a stranger's thread is one sequence. Never across tenants. */
-function laneOf({ tenantId, threadId, runId }: Header): string {
+function laneOf({ tenant, thread, event }: Item): string {
+  const run = event === undefined ? '' : (event.run_id ?? '')
   // Neighbours are mostly of one lane.
-  if (tenantId === latest.tenantId && threadId === latest.threadId && runId === latest.runId) return latest.lane
-  const lane = JSON.stringify(runId === '' ? [tenantId, 'thread', threadId] : [tenantId, 'run', runId])
-  latest = { tenantId, threadId, runId, lane }
+  if (tenant === latest.tenant && thread === latest.thread && run === latest.run) return latest.lane
+  const lane = JSON.stringify(run === '' ? [tenant, 'thread', thread] : [tenant, 'run', run])
+  latest = { tenant, thread, run, lane }
   return lane
 }
 
-let latest = { tenantId: '', threadId: '', runId: '', lane: '' }
+let latest = { tenant: '', thread: '', run: '', lane: '' }
 
 /** The same topic read again gives the same ids; a thread that begins anew at 1 gives another. */
 function strangersRun({ tenantId, threadId, sequence, messageId }: Header): string {

@@ -10,12 +10,12 @@ export const seenMax = 65_536
 /** Lanes remembered; of more, the one that was silent longest is forgotten. */
 export const lanesMax = 10_000
 
-export interface Arrival<T> {
+export interface Arrival {
   /** 1, 2, 3 … */
   readonly position: bigint
-  /** 16 bytes; two messages with one id are the same message. */
+  /** Its 16 bytes stand in these from `idAt` on; two messages with one id are the same message. */
   readonly id: Uint8Array
-  readonly item: T
+  readonly idAt: number
   /** Begins anew: a producer that lost its counter starts from here. */
   readonly restart: boolean
 }
@@ -29,23 +29,23 @@ export type Verdict =
   | 'late'
 
 /** In order: `missing` numbers in front of it never came. */
-export interface Ordered<T> {
+export interface Ordered<T extends Arrival> {
   readonly lane: string
-  readonly arrival: Arrival<T>
+  readonly arrival: T
   readonly missing: bigint
 }
 
-export interface Order<T> {
+export interface Order<T extends Arrival> {
   /** Takes one in; what can go on is appended to `out`. */
-  arrive(lane: string, arrival: Arrival<T>, out: Ordered<T>[]): Verdict
+  arrive(lane: string, arrival: T, out: Ordered<T>[]): Verdict
   /** Of messages without number: whether this id was here before in its lane. */
-  known(lane: string, id: Uint8Array): boolean
+  known(lane: string, arrival: Arrival): boolean
   /** Lets everything go that waits, holes included. */
   flush(out: Ordered<T>[]): void
   readonly waiting: number
 }
 
-interface Lane<T> {
+interface Lane<T extends Arrival> {
   /** Short for its key, in what is remembered. */
   readonly index: number
   /** The last number that went on; absent before the first number. */
@@ -54,10 +54,10 @@ interface Lane<T> {
   begun: boolean
   /** Counts restarts: their numbers are others than the same ones before. */
   epoch: number
-  readonly ahead: Map<bigint, Arrival<T>>
+  readonly ahead: Map<bigint, T>
 }
 
-export interface OrderOptions<T> {
+export interface OrderOptions<T extends Arrival> {
   /** Called when a lane is forgotten, after what waited in it was let go into `out`. */
   readonly forget: (lane: string) => void
   /** What to do with what a forgotten lane held. */
@@ -68,7 +68,7 @@ export interface OrderOptions<T> {
   readonly seenMax?: number
 }
 
-export function createOrder<T>(options: OrderOptions<T>): Order<T> {
+export function createOrder<T extends Arrival>(options: OrderOptions<T>): Order<T> {
   const lanes = new Map<string, Lane<T>>()
   const seen = createSeen(options.seenMax ?? seenMax)
   let waiting = 0
@@ -87,7 +87,7 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
     }
     if (lanes.size >= (options.lanesMax ?? lanesMax)) forgetOldest()
     const begun = options.fromBeginning ?? false
-    const lane = { index: lanesMade++, position: undefined, begun, epoch: 0, ahead: new Map<bigint, Arrival<T>>() }
+    const lane = { index: lanesMade++, position: undefined, begun, epoch: 0, ahead: new Map<bigint, T>() }
     lanes.set(key, lane)
     newest = { key, lane }
     return lane
@@ -121,18 +121,18 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
     get waiting() {
       return waiting
     },
-    known(key, id) {
+    known(key, { id, idAt }) {
       const { index } = laneOf(key)
-      if (seen.hasId(index, id)) return true
-      seen.rememberId(index, id)
+      if (seen.hasId(index, id, idAt)) return true
+      seen.rememberId(index, id, idAt)
       return false
     },
     arrive(key, arrival, out) {
       const lane = laneOf(key)
-      const { position, id } = arrival
+      const { position, id, idAt } = arrival
       // Near the beginning the first ones may only be late; further on, this is where one joined (not a gap).
       lane.position ??= lane.begun || position <= BigInt(reorderWindow) ? 0n : position - 1n
-      if (seen.hasId(lane.index, id)) return 'duplicate'
+      if (seen.hasId(lane.index, id, idAt)) return 'duplicate'
       const next = lane.ahead.size === 0 && position === lane.position + 1n
       if (!next && !arrival.restart && seen.hasNumber(lane.index, lane.epoch, position)) return 'conflict'
       if (position <= lane.position) {
@@ -141,7 +141,7 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
         lane.position = position - 1n
         lane.epoch++
       }
-      seen.rememberId(lane.index, id)
+      seen.rememberId(lane.index, id, idAt)
       seen.rememberNumber(lane.index, lane.epoch, position)
       if (next) {
         out.push({ lane: key, arrival, missing: 0n })
@@ -161,8 +161,8 @@ export function createOrder<T>(options: OrderOptions<T>): Order<T> {
   }
 }
 
-function first<T>(ahead: Map<bigint, Arrival<T>>): Arrival<T> | undefined {
-  let least: Arrival<T> | undefined
+function first<T extends Arrival>(ahead: Map<bigint, T>): T | undefined {
+  let least: T | undefined
   for (const arrival of ahead.values()) if (least === undefined || arrival.position < least.position) least = arrival
   return least
 }

@@ -3,11 +3,11 @@
 // It must never hold more than its bound, nor walk far for ids that somebody chose so that they collide.
 
 export interface Seen {
-  /** Whether this id was here before in its lane. */
-  hasId(lane: number, id: Uint8Array): boolean
+  /** Whether the id of 16 bytes that stands at this place was here before in its lane. */
+  hasId(lane: number, bytes: Uint8Array, at: number): boolean
   /** Whether a message with this number was taken before. */
   hasNumber(lane: number, epoch: number, position: bigint): boolean
-  rememberId(lane: number, id: Uint8Array): void
+  rememberId(lane: number, bytes: Uint8Array, at: number): void
   rememberNumber(lane: number, epoch: number, position: bigint): void
 }
 
@@ -26,16 +26,16 @@ export function createSeen(max: number): Seen {
     young.put()
   }
   return {
-    hasId(lane, id) {
-      keyOfId(lane, id)
+    hasId(lane, bytes, at) {
+      keyOfId(lane, bytes, at)
       return has()
     },
     hasNumber(lane, epoch, position) {
       keyOfNumber(lane, epoch, position)
       return has()
     },
-    rememberId(lane, id) {
-      keyOfId(lane, id)
+    rememberId(lane, bytes, at) {
+      keyOfId(lane, bytes, at)
       put()
     },
     rememberNumber(lane, epoch, position) {
@@ -51,13 +51,10 @@ const entriesPerMessage = 2
 // The key that is looked for: four words of it, and whose it is, which is never 0.
 const key = new Uint32Array(5)
 
-function keyOfId(lane: number, id: Uint8Array): void {
-  for (let word = 0, at = 0; word < 4; word++, at += 4) {
-    key[word] =
-      ((id[at] as number) << 24) |
-      ((id[at + 1] as number) << 16) |
-      ((id[at + 2] as number) << 8) |
-      (id[at + 3] as number)
+function keyOfId(lane: number, bytes: Uint8Array, from: number): void {
+  for (let word = 0, at = from; word < 4; word++, at += 4) {
+    const [a, b, c, d] = [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]] as [number, number, number, number]
+    key[word] = (a << 24) | (b << 16) | (c << 8) | d
   }
   key[4] = lane * 2 + 1
 }

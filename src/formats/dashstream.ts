@@ -55,23 +55,25 @@ export function dashstreamEncoder(options: DashEncoderOptions): Encoder {
   const idOf = messageIds(run)
   const made: DerivedOptions = { checkpointEvery, stateCheckpointId: version => idOf(version, '', stateCheckpointKind) }
 
-  const messagesOf = (event: Event): Message[] => {
-    if (event.sequence <= view.at || view.terminal !== undefined) return []
+  const tell = (event: Event, out: Message[]) => {
+    if (event.sequence <= view.at || view.terminal !== undefined) return
     foldInto(view, event)
     const messageId = idOf(event.sequence, event.timestamp)
     const sequence = threadBase + event.sequence
     const written = write(event, messageId)
     const main = event.type === 'state' ? checked(written, event, view, made) : written
-    const header = { messageId, tenant, thread, sequence }
-    const messages = [mainMessage(event, main, header)]
+    out.push(mainMessage(event, main, { messageId, tenant, thread, sequence }))
     for (const one of derived(event, view, made)) {
       const id = idOf(event.sequence, event.timestamp, derivedKinds[one.kind])
       const message = derivedMessage(event, one, { messageId: id, tenant, thread, sequence: 0, parentId: messageId })
-      if (message !== undefined) messages.push(message)
+      if (message !== undefined) out.push(message)
     }
-    return messages
   }
-  return events => events.flatMap(messagesOf)
+  return events => {
+    const out: Message[] = []
+    for (const event of events) tell(event, out)
+    return out
+  }
 }
 
 /** The id of a state's checkpoint counts versions where other ids count events, so it has a kind of its own. */
@@ -100,17 +102,29 @@ function derivedMessage(event: Event, { kind, written }: Derived, header: Header
 
 function message(event: Event, written: Written, header: HeaderOf, main: boolean): Message {
   const payload = encodeDashStream(withHeader(written, header, event, main))
-  const { kind } = written
-  return {
-    kind,
-    topic: dashTopics[kind],
-    key: header.thread,
-    // Most carriers have no use for it: it stands in the payload.
-    get id() {
-      return hex(header.messageId)
-    },
-    sequence: event.sequence,
-    payload,
+  return new DashMessage(written.kind, header, event.sequence, payload)
+}
+
+/** A class, because the text of its id is made for who asks: most carriers have no use for it, it stands in the payload. */
+class DashMessage implements Message {
+  readonly kind: Kind
+  readonly topic: string
+  readonly key: string
+  readonly sequence: number
+  readonly payload: Uint8Array
+  private readonly messageId: Uint8Array
+
+  constructor(kind: Kind, header: HeaderOf, sequence: number, payload: Uint8Array) {
+    this.kind = kind
+    this.topic = dashTopics[kind]
+    this.key = header.thread
+    this.sequence = sequence
+    this.payload = payload
+    this.messageId = header.messageId
+  }
+
+  get id(): string {
+    return hex(this.messageId)
   }
 }
 

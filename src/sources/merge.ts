@@ -50,12 +50,22 @@ export function createMerge(ordered: boolean): Merge {
   /** Where nothing waits: what came, as it came. */
   let passing: FetchedRecord[] = []
   let round = 0
+  let newest: { topic: string; partition: number; lane: Lane | undefined } | undefined
 
   const laneOf = (topic: string, partition: number, next: bigint): Lane => {
     const key = partitionKey(topic, partition)
     const lane = lanes.get(key) ?? { outstanding: [], at: 0, early: new Set<bigint>(), next, emptyAt: 0, latest: 0 }
     lanes.set(key, lane)
+    newest = undefined
     return lane
+  }
+
+  /** Neighbours are mostly of one partition. */
+  const laneAt = (topic: string, partition: number): Lane | undefined => {
+    if (newest?.topic !== topic || newest.partition !== partition) {
+      newest = { topic, partition, lane: lanes.get(partitionKey(topic, partition)) }
+    }
+    return newest.lane
   }
 
   const put = (record: FetchedRecord) => {
@@ -117,7 +127,7 @@ export function createMerge(ordered: boolean): Merge {
       return out
     },
     done({ topic, partition, offset }) {
-      const lane = lanes.get(partitionKey(topic, partition))
+      const lane = laneAt(topic, partition)
       if (lane === undefined) return
       if (lane.outstanding[lane.at] !== offset) {
         lane.early.add(offset)
@@ -138,6 +148,7 @@ export function createMerge(ordered: boolean): Merge {
       [...lanes.values()].some(lane => waitsOf(lane) <= waitingMax),
     keep(assigned) {
       for (const key of lanes.keys()) if (!assigned.has(key)) lanes.delete(key)
+      newest = undefined
       passing = passing.filter(({ topic, partition }) => assigned.has(partitionKey(topic, partition)))
       for (const [name, queues] of waiting) {
         for (const key of queues.keys()) if (!assigned.has(key)) queues.delete(key)
