@@ -121,7 +121,7 @@ export function own(options: OwnerOptions): Owner {
     })
     const stage = { signal: stopping.signal, congested, emit: watched }
     const performed = perform(agent, options.input, context, stage).then(
-      output => completed(agent, output, now() - started_at),
+      output => completed(agent, output, Math.max(0, now() - started_at)), // a clock may jump back
       failure,
     )
     const abandoned = aborted(stopping.signal)

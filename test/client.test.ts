@@ -418,6 +418,37 @@ test('a pipe that is silent for 2.4 heartbeats is left, and the reader goes on a
   assert.deepEqual(served.requests, ['GET /runs/r/events?after=0', 'GET /runs/r/events?after=1'])
 })
 
+test('H70 what an old connection still brings, while its reader is busy or behind its end, is no part of the new one', async () => {
+  const clock = stoppedClock()
+  const old: ServerResponse[] = []
+  const word = (sequence: number, from: string) => sseFrame(sequence).replace('"type"', `"from":"${from}","type"`)
+  await using served = await wire((request, response, nth) => {
+    response.writeHead(200, { ...sse, 'x-runcast-heartbeat-ms': '1000' })
+    response.on('error', () => {})
+    if (nth === 1) {
+      old.push(response)
+      response.write(`retry: 10\n${word(1, 'old')}`)
+      return
+    }
+    // The old one speaks up as soon as the new one is there, with the numbers that are now the new one's.
+    old[0]?.write(word(2, 'old') + word(3, 'old'))
+    const after = Number(new URL(request.url ?? '', 'http://x').searchParams.get('after'))
+    for (let sequence = after + 1; sequence <= 3; sequence++) response.write(word(sequence, 'new'))
+    response.write(sseFrame(4, 'complete'))
+  })
+  await using runs = connect(served.url, { deps: clock.deps })
+  const seen: string[] = []
+  const reading = runs.follow('r', {}, async ({ events }) => {
+    for (const event of events) seen.push(`${event.sequence} ${String((event as { from?: string }).from)}`)
+    await new Promise(resolve => setImmediate(resolve))
+  })
+  await until(() => seen.length === 1)
+  clock.advance(2_400)
+  await until(() => clock.advance(10) === undefined && seen.length >= 4)
+  await reading
+  assert.deepEqual(seen, ['1 old', '2 new', '3 new', '4 undefined'])
+})
+
 test('DK34 DK35 heartbeats, as events or comments, keep a connection, reach no reader and move no cursor', async () => {
   const clock = stoppedClock()
   let wireOf: ServerResponse | undefined

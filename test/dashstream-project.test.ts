@@ -443,6 +443,31 @@ test('DF21 H75 a hole is waited for, then a gap between the events, and the stat
   assert.deepEqual(view.gaps, [{ from: 2, to: 4 }])
 })
 
+test('H38 a thread that waits for what is missing stops no other, and what waits is not looked at again and again', () => {
+  const decoder = dashstreamDecoder()
+  decoder.push(token(1))
+  assert.equal(eventsIn(decoder.push(token(5))).length, 0)
+  for (let n = 1; n <= 500; n++) assert.equal(eventsIn(decoder.push(token(n, '', 'other'))).length, 1)
+  assert.equal(decoder.waiting, 1)
+  assert.deepEqual(
+    [2, 3, 4].map(n => eventsIn(decoder.push(token(n))).length),
+    [1, 1, 2],
+  )
+  assert.equal(decoder.waiting, 0)
+})
+
+test('H74 of threads, those are remembered that were heard of last, whatever their numbers', () => {
+  const decoder = dashstreamDecoder({ lanesMax: 3 })
+  decoder.push(token(1, '', 'small'))
+  decoder.push(token(1_000_000, '', 'large'))
+  decoder.push(token(500, '', 'middle'))
+  decoder.push(token(2, '', 'small'))
+  decoder.push(token(1, '', 'new'))
+  assert.deepEqual(kinds(decoder.push(token(2, '', 'small'))), ['duplicate'])
+  assert.deepEqual(kinds(decoder.push(token(500, '', 'middle'))), ['duplicate'])
+  assert.deepEqual(kinds(decoder.push(token(1_000_000, '', 'large'))), [], 'forgotten, so that nobody knows it again')
+})
+
 test('H37 a hole holds nobody up for longer than the window', () => {
   const decoder = dashstreamDecoder()
   decoder.push(token(1))

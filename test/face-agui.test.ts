@@ -196,6 +196,22 @@ test('H60 a client that is cut off again and again and posts its runId again has
   assert.deepEqual(agent.state, view.state.value)
 })
 
+test('H67 a client that comes late to a long run gets what it amounts to, and not its history', async () => {
+  const long = defineAgent({ name: 'long' }, async function* () {
+    for (let n = 0; n < 20_000; n++) yield 'w '
+  })
+  await using served = await serve({ agents: [long], port: 0 })
+  await served.runs.start('long', null, { run: 'long', thread: 't' })
+  await served.runs.follow('long', {}, () => {})
+  const body = { threadId: 't', runId: 'long', messages: [], tools: [], context: [], state: {}, forwardedProps: {} }
+  const headers = { 'content-type': 'application/json' }
+  const answer = await fetch(`${served.url}/agui`, { method: 'POST', headers, body: JSON.stringify(body) })
+  const text = await answer.text()
+  assert.ok(text.includes('w '.repeat(20_000)))
+  assert.ok(text.length < 100_000, `${text.length} bytes for a text of 40,000`)
+  assert.ok(text.split('\n\n').length < 10)
+})
+
 test('a new client, or one that reloads with nothing, attaches to a run by its id and has the whole; an ended run ends at once', async () => {
   await using served = await serve({ agents, port: 0 })
   const first = agentAt(`${served.url}/agui`)

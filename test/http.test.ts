@@ -371,16 +371,63 @@ test('DK8 a direct stream is incremental: what an agent emits comes when it is e
   assert.equal(arrivals, 4)
 })
 
-test('PX1 open streams are counted, and gone from the count when they end', async () => {
-  await using served = await serving()
+test('PX1 H117 open streams are counted, and gone from the count, with their places, when they end', async () => {
+  await using served = await serving({ connectionsMax: 3 })
   const run = await started(served, {}, '?agent=silent')
   const leaving = new AbortController()
   for (let n = 0; n < 3; n++) await fetch(`${served.url}/runs/${run}/events`, { signal: leaving.signal })
   assert.equal(served.app.streams.open, 3)
   assert.match(await (await fetch(`${served.url}/metrics`)).text(), /^runcast_streams_open 3$/m)
+  assert.equal((await fetch(`${served.url}/runs/${run}/events`)).status, 503)
   leaving.abort()
   await until('their end', () => served.app.streams.open === 0)
   assert.match(await (await fetch(`${served.url}/metrics`)).text(), /^runcast_streams_open 0$/m)
+  for (let n = 0; n < 50; n++) {
+    const given = new AbortController()
+    const asking = fetch(`${served.url}/runs/${run}/events`, { signal: given.signal })
+    given.abort() // before, while or after it is answered
+    await asking.catch(() => {})
+  }
+  await until('their end', () => served.app.streams.open === 0)
+  const again = new AbortController()
+  const { status } = await fetch(`${served.url}/runs/${run}/events`, { signal: again.signal })
+  again.abort()
+  assert.equal(status, 200)
+})
+
+test("H118 nobody sees another tenant's runs, threads or numbers, nor can tell or stop them", async () => {
+  const authenticate = ({ 'x-tenant': own }: Readonly<Record<string, unknown>>) => ({ tenant: String(own) })
+  await using served = await serving({ authenticate })
+  const as = (own: string, path: string, init: RequestInit = {}) =>
+    fetch(served.url + path, { ...init, headers: { ...json, 'x-tenant': own } })
+  const start = (own: string, query: string) => as(own, `/runs${query}`, { method: 'POST', body: '{}' })
+  const name = 'a/t'
+  const thread = encodeURIComponent(name)
+  assert.equal((await start('a', `?run_id=mine&thread_id=${thread}&agent=silent`)).status, 202)
+  for (const [path, init] of [
+    ['/runs/mine', {}],
+    ['/runs/mine/events', {}],
+    ['/runs/mine/events?after=1', {}],
+    ['/runs/mine/snapshot', {}],
+    ['/runs/mine/input', { method: 'POST', body: '{"input_id":"i","value":1}' }],
+    ['/runs/mine/cancel', { method: 'POST' }],
+    ['/runs/mine', { method: 'DELETE' }],
+  ] as const) {
+    const answer = await as('b', path, init)
+    assert.equal(answer.status, 404, path)
+    assert.match(await answer.text(), /there is no run \\"mine\\"/)
+  }
+  assert.deepEqual(await (await as('b', '/runs')).json(), { runs: [] })
+  assert.deepEqual(await (await as('b', `/runs?thread_id=${thread}`)).json(), { runs: [] })
+  // The same thread of another tenant is another thread: free, and with a feed of its own.
+  assert.equal((await start('b', `?run_id=other&thread_id=${thread}&agent=counter`)).status, 202)
+  const feed = await (await as('b', `/threads/${thread}/events?timeout=1`)).text()
+  assert.deepEqual(ids(feed), [1, 2, 3])
+  assert.doesNotMatch(feed, /mine/)
+  assert.doesNotMatch(await (await as('b', '/metrics')).text(), /tenant|mine/)
+  assert.equal(((await (await as('a', '/runs/mine')).json()) as { status: string }).status, 'running')
+  // No name of a tenant reaches into another's.
+  assert.deepEqual(ids(await (await as('a/a', '/threads/t/events?timeout=1')).text()), [])
 })
 
 test('DK1 DK2 DK3 DK4 the server says how it is, what it has, and what it did', async () => {

@@ -193,7 +193,13 @@ const badLists: readonly [string, string, RegExp][] = [
 ]
 
 const idsOf = (title: string) =>
-  /parameter/.test(title) ? 'H73 H116' : /empty thread|blank thread/.test(title) ? 'H41 H116' : 'H116'
+  /characters/.test(title)
+    ? 'H119 H116'
+    : /parameter/.test(title)
+      ? 'H73 H116'
+      : /empty thread|blank thread/.test(title)
+        ? 'H41 H116'
+        : 'H116'
 
 const rows: Row[] = [
   ...entryPoints.flatMap(path => [

@@ -115,7 +115,7 @@ test('DK20 a reader in another process sees a run live, every event once', async
   assert.equal(code, 0)
 })
 
-test('DK72 runs, inboxes, feeds and heads are there after closing and opening again', async () => {
+test('DK72 H102 runs, inboxes, feeds and heads are there after closing and opening again, with what was on its way', async () => {
   using directory = temporaryDirectory()
   const path = join(directory.name, 'deep', 'log.db')
   const head = newHead('r', { thread_id: 'th', labels: { a: 'b' }, input: { text: 'ü' } })

@@ -191,6 +191,17 @@ export function logSuite(row: LogRow): void {
     assert.deepEqual(await log.list({ tenant: 'default', limit: 9 }), [])
   })
 
+  promise('H69 what was dropped stays dropped, whatever was on its way to it', async log => {
+    await log.append(runKey('r'), 0, [], newHead('r'))
+    await log.append(runKey('r'), 0, [token('a')])
+    const late = async () => log.append(runKey('r'), 1, [token('late')], { status: 'running' })
+    await Promise.allSettled([late(), log.drop(runKey('r')), late(), late()])
+    await assert.rejects(late(), hasCode('conflict'))
+    assert.equal((await log.read(runKey('r'), 0, 10)).state, 'absent')
+    assert.equal(await log.head('r'), undefined)
+    assert.deepEqual(await log.list({ tenant: 'default', limit: 9 }), [])
+  })
+
   promise('inboxes and feeds are logs that never seal', async log => {
     for (const key of [inboxKey('r'), tenantFeed('default')]) {
       assert.equal((await log.read(key, 0, 10)).state, 'absent')

@@ -116,6 +116,19 @@ const talks = defineAgent({ name: 'talks' }, async function* () {
   return { first: 'abcdef', list: ['ghi', 'jkl', 7], last: 'mno' }
 })
 
+/** Emits more than an event may have, is told, and goes on. */
+const lavish = defineAgent({ name: 'lavish' }, async (_input: unknown, ctx) => {
+  const refused: string[] = []
+  ctx.token('before')
+  try {
+    await ctx.item('x'.repeat(2_000))
+  } catch (error) {
+    refused.push((error as RuncastError).code)
+  }
+  ctx.token('behind')
+  return refused
+})
+
 /** Claims to be the runtime, in every way there is. */
 const spoofs = defineAgent({ name: 'spoofs' }, async (_input: unknown, ctx) => {
   const refused: string[] = []
@@ -145,6 +158,7 @@ const mixed = defineAgent({ name: 'mixed' }, async (_input: unknown, ctx) => {
 
 const agents: readonly Agent[] = [
   talks,
+  lavish,
   spoofs,
   yieldsEnd,
   mixed,
@@ -387,7 +401,7 @@ export function runsSuite(row: RunsRow): void {
   })
 
   promise(
-    'DK38 DK50 DK56 DK58 events that are not allowed are not in the log and use no number',
+    'DK38 DK50 DK56 DK58 H25 H99 events that are not allowed are not in the log and use no number',
     async runs => {
       const { run_id } = await runs.start('everything', {})
       const events = await eventsOf(runs, run_id)
@@ -626,6 +640,32 @@ export function runsSuite(row: RunsRow): void {
     assert.deepEqual(ids(await runs.list({ limit: 2, cursor: page.next })), [started[0]])
     await assert.rejects(runs.list({ cursor: 'junk' }), hasCode('invalid_request'))
   })
+
+  promise('H68 a reader that begins again at 0 has all again, and changes nothing for another', async runs => {
+    const { run_id } = await runs.start('counter', { count: 40, ms: 2 })
+    const steady = eventsOf(runs, run_id)
+    for (let times = 0; times < 5; times++) {
+      for await (const batch of runs.tail(run_id)) {
+        assert.equal(batch.events[0]?.sequence, 1)
+        break
+      }
+    }
+    assert.deepEqual(sequences(await steady), upTo(42))
+    assert.deepEqual(sequences(await eventsOf(runs, run_id)), upTo(42))
+  })
+
+  promise(
+    'H25 an event that is too large is refused where it is emitted, and takes no number with it',
+    async runs => {
+      const { run_id } = await runs.start('lavish', {})
+      const events = await eventsOf(runs, run_id)
+      assert.deepEqual(types(events), ['started', 'token', 'token', 'complete'])
+      assert.deepEqual(sequences(events), upTo(4))
+      const end = events.at(-1)
+      assert.deepEqual(end?.type === 'complete' && end.output, ['too_large'])
+    },
+    { eventBytesMax: 1_000 },
+  )
 
   promise('OL19 a reader that leaves early never disturbs the run', async runs => {
     const { run_id } = await runs.start('counter', { count: 20, ms: 2 })

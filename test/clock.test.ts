@@ -1,0 +1,54 @@
+// Clocks that are wrong: they jump back, or stand before 1970. Order, cursors and deadlines come from elsewhere.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { defineAgent } from '../src/agent/define.ts'
+import { memory } from '../src/backends/memory.ts'
+import { sqlite } from '../src/backends/sqlite.ts'
+import { realDeps } from '../src/deps.ts'
+import { createRuns } from '../src/runs.ts'
+import { eventsOf } from './suites/runs.suite.ts'
+
+for (const [name, open] of [
+  ['memory', memory],
+  ['sqlite', () => sqlite({ path: ':memory:' })],
+] as const) {
+  test(`H21 ${name}: a clock that jumps back an hour, or to 1969, breaks no order, no length and no deadline`, async () => {
+    let now = Date.UTC(2026, 0, 2)
+    const jumps = defineAgent({ name: 'jumps' }, async function* (to: number) {
+      yield 'before'
+      now = to
+      yield 'behind'
+    })
+    const deps = { ...realDeps, now: () => now }
+    await using runs = createRuns({ log: open(), agents: [jumps], deps, maxRunDurationMs: 3_600_000 })
+    const started: string[] = []
+    for (const to of [now - 3_600_000, Date.UTC(1969, 6, 20)]) {
+      const { run_id } = await runs.start('jumps', to, { thread: 't', onBusy: 'queue' })
+      started.push(run_id)
+      const events = await eventsOf(runs, run_id)
+      assert.deepEqual(
+        events.map(({ type, sequence }) => [type, sequence]),
+        [
+          ['started', 1],
+          ['token', 2],
+          ['token', 3],
+          ['complete', 4],
+        ],
+      )
+      for (const { timestamp } of events) assert.ok(!Number.isNaN(Date.parse(timestamp)), timestamp)
+      const { status, metadata } = await runs.get(run_id)
+      assert.deepEqual([status, metadata['latency_seconds']], ['completed', 0])
+    }
+    const listed = (await runs.list()).runs.map(({ run_id }) => run_id)
+    assert.deepEqual(listed.toSorted(), started.toSorted())
+    const first = await runs.list({ limit: 1 })
+    const second = await runs.list({ limit: 1, cursor: first.next })
+    assert.deepEqual([...first.runs, ...second.runs].map(({ run_id }) => run_id).toSorted(), started.toSorted())
+    const feed: unknown[] = []
+    for await (const batch of runs.tail({ thread: 't' })) {
+      feed.push(...batch.events.map(({ type }) => type))
+      if (feed.length >= 6) break
+    }
+    assert.deepEqual(feed, ['accepted', 'started', 'ended', 'accepted', 'started', 'ended'])
+  })
+}
