@@ -11,9 +11,10 @@ import { sqlite } from '../src/backends/sqlite.ts'
 import { follow } from '../src/follow.ts'
 import { dashstreamDecoder } from '../src/formats/dashstream.ts'
 import { type DecodedRun, runsOf } from '../src/formats/format.ts'
-import { type Log, runKey } from '../src/log.ts'
+import { type Log, readLimitEntries, runKey } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
 import { serve, type Served, type ServeOptions } from '../src/server.ts'
+import { lanesAheadMax } from '../src/sinks/kafka/backlog.ts'
 import { type KafkaSink, type KafkaSinkOptions, kafkaSink } from '../src/sinks/kafka/sink.ts'
 import { kafkaSource } from '../src/sources/kafka.ts'
 import { deps, names, recordsOf } from './kafka-topics.ts'
@@ -326,6 +327,35 @@ test('DF20 H111 memory stays flat while 100,000 events wait for a broker that is
     assert.ok(now.buffered.events <= bufferedMax.events && now.buffered.bytes <= bufferedMax.bytes)
     return now.lag?.events === 0
   })
+})
+
+test('DF20 however many runs wait, the sink begins a thousand or two at a time, and sends each of them once', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  const log = memory()
+  const runs = createRuns({ log, agents, deps })
+  const want = new Set<string>()
+  for (let n = 0; n < 6_000; n++) {
+    const { run_id } = await runs.start('counts', 0, n % 3 === 0 ? { thread: `t${n % 9}`, onBusy: 'queue' } : {})
+    want.add(run_id)
+    if (n % 100 === 0) while (runs.running > 0) await new Promise(resolve => setImmediate(resolve))
+  }
+  while (runs.running > 0) await new Promise(resolve => setImmediate(resolve))
+  await using sink = kafkaSink({ ...service, ...own, log, deps, tenants: ['default'], format: 'dashstream' })
+  let most = 0
+  await until('all is sent', async () => {
+    const { buffered, lag } = await sink.status()
+    most = Math.max(most, buffered.runs)
+    return lag?.events === 0
+  })
+  /** A page of the feed, behind as many runs as are begun ahead. */
+  assert.ok(most <= lanesAheadMax + readLimitEntries, `${most} runs at once`)
+  t.diagnostic(`${most} runs at once`)
+  const told = await runsIn(service, own.topic)
+  assert.equal(told.length, want.size)
+  assert.deepEqual(new Set(told.map(({ run_id }) => run_id)), want)
+  for (const { gaps, events } of told) assert.deepEqual([gaps, events.length], [[], 2])
 })
 
 test('DF20 the traceparent of a request is on the records of its run', async t => {

@@ -45,8 +45,8 @@ export type SinkState = 'starting' | 'sending' | 'retrying' | 'fenced' | 'refuse
 export interface SinkStatus extends SinkCounters {
   readonly state: SinkState
   readonly lag: Lag | undefined
-  /** What the sink itself holds in memory, however much waits in the log. */
-  readonly buffered: { readonly events: number; readonly bytes: number }
+  /** What the sink itself holds in memory, however much waits in the log: runs that it has begun, and their next events. */
+  readonly buffered: { readonly runs: number; readonly events: number; readonly bytes: number }
   /** Why it does not send, and since when that was tried last, ms since the epoch. */
   readonly failure?: { readonly error: RuncastError; readonly at: number }
 }

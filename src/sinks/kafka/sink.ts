@@ -311,7 +311,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       return !isOver && waiting.holds(run)
     },
     async status() {
-      const buffered = { events: 0, bytes: 0 }
+      const buffered = { runs: cursors?.runs.size ?? 0, events: 0, bytes: 0 }
       for (const { messages, events } of taken) {
         buffered.events += events
         for (const { message } of messages) buffered.bytes += message.payload.length
