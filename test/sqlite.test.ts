@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -113,6 +113,14 @@ test('DK20 a reader in another process sees a run live, every event once', async
   )
   const [code] = child.exitCode === null ? await once(child, 'exit') : [child.exitCode]
   assert.equal(code, 0)
+})
+
+test('a log in memory is one of its own, and leaves no file behind', async () => {
+  await using log = sqlite({ path: ':memory:' })
+  await using other = sqlite({ path: ':memory:' })
+  await log.append(runKey('r'), 0, [], newHead('r'))
+  assert.equal(await other.head('r'), undefined)
+  assert.ok(!existsSync(':memory:') && !existsSync(':memory:.lock'))
 })
 
 test('DK72 H102 runs, inboxes, feeds and heads are there after closing and opening again, with what was on its way', async () => {

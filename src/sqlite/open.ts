@@ -43,7 +43,8 @@ export function openFile(options: OpenOptions): OpenFile {
   // The same file under two names must meet the same lock.
   const path = existsSync(options.path) ? realpathSync(options.path) : options.path
   if (readOnly && !existsSync(path)) throw absent(path)
-  const lock = readOnly ? undefined : takeLock(path)
+  // A database in memory is nobody else's.
+  const lock = readOnly || path === ':memory:' ? undefined : takeLock(path)
   let db: DatabaseSync | undefined
   try {
     db = new DatabaseSync(path, { readOnly, timeout: busyMsMax })
