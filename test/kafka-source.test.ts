@@ -24,8 +24,13 @@ async function createTopic({ brokers }: Place, topic: string, partitions = 1): P
   await admin.close()
 }
 
-async function produce({ brokers }: Place, topic: string, values: readonly (Uint8Array | null)[]): Promise<void> {
-  const producer = new Producer({ clientId: 'test', bootstrapBrokers: brokers })
+async function produce(
+  { brokers }: Place,
+  topic: string,
+  values: readonly (Uint8Array | null)[],
+  compression: 'none' | 'zstd' = 'none',
+): Promise<void> {
+  const producer = new Producer({ clientId: 'test', bootstrapBrokers: brokers, compression })
   const messages = values.map(value => ({ topic, key: Buffer.from('t'), value: value as Buffer }))
   await producer.send({ messages, acks: -1 })
   await producer.close()
@@ -233,6 +238,24 @@ test('H46 a record without value is counted apart, and passed', async t => {
   const { source, problems } = open(t, service, { topics: [topic], group })
   await until('it is read', () => source.status().tombstones === 2)
   assert.deepEqual(await completed(source), ['one'])
+  assert.deepEqual(problems, [])
+})
+
+test('H46 an answer with more records than a call takes arguments is read, and others get their turn meanwhile', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topic, group } = names()
+  await createTopic(service, topic)
+  const some = Array.from({ length: 40_000 }, () => null)
+  for (let n = 0; n < 5; n++) await produce(service, topic, some, 'zstd')
+  const { source, problems } = open(t, service, { topics: [topic], group })
+  const seen = new Set<number>()
+  const look = () => {
+    if (!seen.add(source.status().tombstones).has(200_000)) setImmediate(look)
+  }
+  look()
+  await until('all is read', () => seen.has(200_000))
+  assert.ok(seen.size > 10, `others had ${seen.size} turns`)
   assert.deepEqual(problems, [])
 })
 

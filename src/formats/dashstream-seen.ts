@@ -69,8 +69,9 @@ function keyOfNumber(lane: number, epoch: number, position: bigint): void {
 }
 
 const words = 5
-/** Most decoders see few messages; the table doubles when half of it is used. */
+/** Most decoders see few messages; a table grows when half of it is used, by this much, for each entry moves then. */
 const slotsMin = 256
+const growth = 8
 /** Ids that fall into place take two or three steps. Who makes them collide only shortens what is remembered. */
 const stepsMax = 64
 
@@ -100,7 +101,7 @@ function createTable(slotsAtFirst: number) {
   const grow = () => {
     const before = table
     const wanted = key.slice()
-    slots *= 2
+    slots *= growth
     table = new Uint32Array(slots * words)
     for (let at = 0; at < before.length; at += words) {
       if (before[at + 4] === 0) continue

@@ -13,6 +13,7 @@ import { createFetcher, type FetchedRecord, type Fetcher, type Position } from '
 import type { Log } from '../log.ts'
 import { createRetention, type RetentionLimits } from '../retention.ts'
 import type { Deps } from '../runs.ts'
+import { atEndOfTurn } from '../turn.ts'
 import { createDeadLetters, type DeadLetters, deadLetterBytesMax, deadLetterTopicDefault } from './dead-letters.ts'
 import { createMerge, partitionKey } from './merge.ts'
 import { type ReadOnlyRuns, readOnly } from './read-only.ts'
@@ -153,7 +154,8 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
         place.end = highWatermark
       }
       merge.add(answers)
-      ready.push(...merge.release())
+      // No call takes as many arguments as an answer may have records.
+      ready = ready.concat(merge.release())
       await takeReady(letters)
       await settle(answers.every(({ records }) => records.length === 0))
       await commit(consumer)
@@ -180,6 +182,8 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
         for (const record of some.slice(0, taken)) merge.done(record)
         ready = ready.slice(taken)
       }
+      // What was fetched may be seconds of work, and none of it waits for anything.
+      if (ready.length > 0) await new Promise<void>(atEndOfTurn)
     }
   }
 

@@ -78,6 +78,7 @@ export const rooms: readonly Room[] = [
       'src/follow.ts',
       'src/view-at.ts',
       'src/retention.ts',
+      'src/turn.ts',
       'src/runs.ts',
       'src/backends/memory.ts',
       'src/kafka/',
