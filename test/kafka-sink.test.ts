@@ -297,6 +297,38 @@ test('DF22 H110 topics are made with their settings, or refused with all that is
   assert.equal(refused.sink.state, 'refused')
 })
 
+test('H40 partitions that are added while it sends tear no thread apart', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const own = names()
+  await using all = setup({ ...service, ...own, partitions: 2 })
+  const threads = Array.from({ length: 12 }, (_, n) => `thread ${n}`)
+  const sendAll = async () => {
+    for (const thread of threads) {
+      await ended(all.log, (await all.runs.start('talks', 1, { thread, onBusy: 'queue' })).run_id)
+    }
+    await sent(all.sink)
+  }
+  await sendAll()
+  const admin = new Admin({ clientId: 'test', bootstrapBrokers: service.brokers })
+  t.after(() => admin.close())
+  const [broker = 0] = (await admin.metadata({ topics: [own.topic] })).brokers.keys()
+  const assignments = Array.from({ length: 6 }, () => ({ brokerIds: [broker] }))
+  await admin.createPartitions({ topics: [{ name: own.topic, count: 8, assignments }], validateOnly: false })
+  await sleep(metadataMs)
+  await sendAll()
+  const partitions = new Map<string, Set<number>>()
+  for (const { key, partition } of await recordsOf(service, own.topic)) {
+    const of = partitions.get(String(key)) ?? new Set()
+    partitions.set(String(key), of.add(partition))
+  }
+  assert.ok(partitions.size >= threads.length)
+  for (const [key, { size }] of partitions) assert.equal(size, 1, key)
+})
+
+/** The client looks at a topic again when what it knows is older than 5 s. */
+const metadataMs = 6_000
+
 test('DF22 topic and topicPrefix together, and tenants that no topic can be named after, are refused', async () => {
   const base = { brokers: ['127.0.0.1:1'], log: memory(), deps, format: 'dashstream' as const }
   for (const options of [

@@ -51,13 +51,16 @@ function keyOf(key: string): Buffer {
 
 type Partitioner = Kafka['compatibilityPartitioner']
 
-/** Where Java's producers put a key, asked once for neighbours: the hash of a key costs as much as sending it. */
-export function rememberingPartitioner(partitionOf: Partitioner): Partitioner {
+/**
+ * Where Java's producers put a key, asked once for neighbours: the hash of a key costs as much as sending it. Counted by the
+ * partitions that the topics were found to have: those that are added meanwhile would tear threads apart.
+ */
+export function rememberingPartitioner(partitionOf: Partitioner, partitions: number): Partitioner {
   let latest: Buffer | undefined
   let partition = 0
   return (message, key) => {
     if (latest === undefined || key !== latest) {
-      partition = partitionOf(message, key)
+      partition = partitionOf(message, key) % partitions
       latest = key
     }
     return partition

@@ -20,6 +20,8 @@ export interface RoutingOptions {
 }
 
 export interface Routing {
+  /** Of every topic. */
+  readonly partitions: number
   topicOf(tenant: string, message: Pick<Message, 'topic'>): string
   plans(tenant: string): TopicPlan[]
   /** Refuses tenants that have no topic of their own. */
@@ -41,6 +43,7 @@ export function createRouting(options: RoutingOptions): Routing {
     return format === 'chat' && tenant === tenantDefault ? `${prefix}.${end}` : `${prefix}.${end}.${tenant}`
   }
   return {
+    partitions,
     topicOf: (tenant, message) => nameOf(tenant, message.topic),
     plans(tenant) {
       const names =

@@ -111,7 +111,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       idempotent: true,
       timeout: transactionMsMax,
       compression: 'zstd',
-      partitioner: rememberingPartitioner(kafka.compatibilityPartitioner),
+      partitioner: rememberingPartitioner(kafka.compatibilityPartitioner, routing.partitions),
     })
     const close = async () => {
       await Promise.allSettled([producer.close(true), admin.close(), fetcher.close()])
