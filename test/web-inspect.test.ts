@@ -135,6 +135,24 @@ test('DF39 the slider shows the run at every event, with its state and what chan
   const painted = events.findLast(event => event.type === 'state')
   await shown.getByText(`changed by event ${painted?.sequence}`).waitFor()
   await tree.locator('.changed', { hasText: 'wall' }).waitFor()
+  await shown.getByRole('tab', { name: 'Text' }).click()
+  await shown.getByRole('group', { name: 'Text' }).getByText('Painted.').waitFor()
+  await moveTo(page, id, 2)
+  await shown.getByText('Nothing has been said yet.').waitFor()
+  await shown.getByRole('button', { name: 'One event on' }).click()
+  await shown.locator('.fold.event summary', { hasText: 'event 3' }).waitFor()
+  assert.deepEqual(await violationsOf(page), [])
+})
+
+test('DF39 a run that is not there says so, and shows nothing else', async t => {
+  const all = await setUp(t)
+  if (!all) return
+  const page = await (await all.person()).open(`${all.served.url}/#/inspect/nobody`)
+  await panel(page, 'nobody').getByText('This run cannot be read: there is no run "nobody"').waitFor()
+  assert.equal(await panel(page, 'nobody').getByRole('slider').count(), 0)
+  assert.deepEqual(await violationsOf(page), [])
+  await page.getByRole('button', { name: 'Close run nobody' }).click()
+  await page.getByText('Look into a run').waitFor()
   assert.deepEqual(await violationsOf(page), [])
 })
 
