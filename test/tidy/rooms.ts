@@ -67,7 +67,10 @@ export const rooms: readonly Room[] = [
   },
   // Clients, topics and fetches, as the sink and the source both need them.
   { room: 'src/kafka/', sees: leaves },
-  { room: 'src/sinks/', sees: [...log, ...pure, 'src/follow.ts', 'src/view-at.ts', 'src/runs.ts', 'src/kafka/'] },
+  {
+    room: 'src/sinks/',
+    sees: [...log, ...pure, 'src/follow.ts', 'src/view-at.ts', 'src/runs.ts', 'src/turn.ts', 'src/kafka/'],
+  },
   {
     room: 'src/sources/',
     // A source keeps what it read in a log of its own, and forgets it as a server does.

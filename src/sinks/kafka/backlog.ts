@@ -7,6 +7,7 @@ import type { Event } from '../../event.ts'
 import type { Encoder, Format, Identity, Message } from '../../formats/format.ts'
 import { type FeedEntry, isRunEntry, type Log, type Numbered, readLimitEntries, runKey, tenantFeed } from '../../log.ts'
 import { emptyView, foldBatch, type View } from '../../state/fold.ts'
+import { atEndOfTurn } from '../../turn.ts'
 import { viewAt } from '../../view-at.ts'
 import type { Cursors, FeedCursor, RunCursor } from './cursors.ts'
 import { type Headers, headersOf } from './records.ts'
@@ -258,8 +259,11 @@ export function createBacklog(options: {
         continue
       }
       if (lane.ready && !served.has(lane) && !waiting.has(lane.thread)) {
+        const before = load.events
         await take(lane, eventsPerTurnMax, load)
         served.add(lane)
+        // A full turn is milliseconds of work: the load before this one, and everyone else, go on in between.
+        if (load.events - before >= eventsPerTurnMax) await new Promise<void>(atEndOfTurn)
       }
       if (!lane.cursor.done) waiting.add(lane.thread)
     }
