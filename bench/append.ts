@@ -6,8 +6,9 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
-import { type Entry, entryOf, runShape } from '../src/batch.ts'
+import { type Entry, entryOf } from '../src/batch.ts'
 import { type Log, runKey } from '../src/log.ts'
+import { runShape } from '../src/shape.ts'
 import type { Row } from './row.ts'
 
 const rounds = 5
@@ -102,7 +103,10 @@ function bare(rowPer: 'batches' | 'events'): Contender {
     const begin = db.prepare('BEGIN')
     const commit = db.prepare('COMMIT')
     const shape = runShape(nameOf(0))
-    const events = Array.from({ length: batch }, (_, index) => Buffer.from(shape(token(index), index)))
+    const events = Array.from({ length: batch }, (_, index) => {
+      const frame = Buffer.alloc(shape.room(token(index)))
+      return frame.subarray(0, shape.write(token(index), index + 1, frame, 0))
+    })
     const rows = rowPer === 'events' ? events : [Buffer.concat(events)]
     return await measured(batch * turns * runs, async () => {
       for (let turn = 0; turn < turns; turn++) {

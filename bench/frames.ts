@@ -1,6 +1,4 @@
 // The same bytes for every contender: one token event of a run.
-import { entryOf, runShape } from '../src/batch.ts'
-
 export const content = 'token '
 
 /** The frame as a hand-written server makes it: stringify, template, Buffer. */
@@ -15,6 +13,3 @@ export function frameOfRaw(run: string, n: number, text = content): Buffer {
   }
   return Buffer.from(`event: token\ndata: ${JSON.stringify(event)}\nid: ${n}\n\n`)
 }
-
-/** Bytes of one frame, for the tables. */
-export const frameBytes = runShape('run')(entryOf({ type: 'token', content }, Date.now()), 1).length

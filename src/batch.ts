@@ -1,19 +1,9 @@
 // Entries as bytes. An entry is encoded once, at append, as the SSE frame that most readers want; a batch is a
 // window over those bytes, shared by all its readers; event objects are made only for who asks for them.
 // A leaf beside event.ts: it must never know a backend, a socket or a clock.
-import { type Body, type Event, type EventType, eventIdPrefix, eventOf, eventTypes } from './event.ts'
-
-/** An entry on its way into a log: all but its number, which the log gives. Its fields are JSON already, so later changes of the agent's objects cannot reach it. */
-export interface Entry {
-  /** The name on the wire: the event type, or the custom event's name. */
-  readonly type: string
-  /** Position in {@link eventTypes}; 0 (`custom`) for every other name. */
-  readonly code: number
-  /** When it happened, ms since the epoch. */
-  readonly time: number
-  /** The fields behind the envelope as JSON text: empty, or begins with a comma. */
-  readonly body: string
-}
+import { type Body, type Event, type EventType, eventOf, eventTypes } from './event.ts'
+import { msOfIso } from './iso-time.ts'
+import type { Entry, Shape } from './shape.ts'
 
 /** What a log says of its tail: `cancelling` = open, and its cancel was requested. */
 export type State = 'open' | 'cancelling' | 'sealed' | 'absent'
@@ -46,8 +36,8 @@ export function codeOf(type: string): number {
 /** U+2028 and U+2029 are legal in JSON, but Node's readline splits an NDJSON line there. PROTOCOL.md §4.3 */
 const lineSeparators = /[\u2028\u2029]/
 
-function jsonText(value: unknown): string {
-  const text = JSON.stringify(value)
+function jsonText(fields: object): string {
+  const text = JSON.stringify(fields)
   return lineSeparators.test(text) ? escaped(text) : text
 }
 
@@ -60,10 +50,9 @@ export function entryOf(event: Body, time: number): Entry {
   if (event.type === 'custom') {
     const { name, data, other } = event
     const fields = other ? { ...other, data } : { data: data === undefined ? null : data }
-    return { type: name, code: 0, time, body: fieldsText(fields) }
+    return { type: name, code: 0, time, body: jsonText(fields) }
   }
-  const { type, ...fields } = event
-  return { type, code: codeOf(type), time, body: fieldsText(fields) }
+  return plainEntry(event, time)
 }
 
 /** An event that was told elsewhere, envelope and all, as an entry: its fields one by one, for most have a few short ones. */
@@ -86,92 +75,19 @@ export function entryOfEvent(event: Event): Entry {
         continue
     }
     const text = JSON.stringify(fields[name])
-    if (text !== undefined) body += name === 'content' ? `,"content":${text}` : `,${JSON.stringify(name)}:${text}`
+    if (text === undefined) continue
+    body += body === '' ? '{' : ','
+    body += name === 'content' ? `"content":${text}` : `${JSON.stringify(name)}:${text}`
   }
+  body += body === '' ? '{}' : '}'
   return { type, code: codeOf(type), time, body: lineSeparators.test(body) ? escaped(body) : body }
 }
 
 /** An entry of an inbox or a feed. */
 export function plainEntry(record: { readonly type: string }, time: number): Entry {
   const { type, ...fields } = record
-  return { type, code: codeOf(type), time, body: fieldsText(fields) }
+  return { type, code: codeOf(type), time, body: jsonText(fields) }
 }
-
-function fieldsText(fields: object): string {
-  const text = jsonText(fields)
-  return text === '{}' ? '' : `,${text.slice(1, -1)}`
-}
-
-/** Writes one entry as a frame: `event:`, `data:`, `id:` in this order (PROTOCOL.md §4.1 says why). */
-export type Shape = (entry: Entry, sequence: number) => string
-
-/**
- * Frames of a managed run. Most events of a run have the type of the one before, so what stands around the number is
- * kept: a frame costs what joining its pieces costs, and few long ones are joined in 0.6 of the time of many short ones.
- */
-export function runShape(run: string): Shape {
-  let typed: string | undefined
-  let head = ''
-  let middle = ''
-  return ({ type, time, body }, sequence) => {
-    if (type !== typed) {
-      typed = type
-      head = `event: ${type}\ndata: {"id":"${eventIdPrefix(run)}`
-      middle = `","type":"${type}","run_id":"${run}","sequence":`
-    }
-    const n = String(sequence)
-    return head + n + middle + n + timestampField(time) + body + '}\nid: ' + n + '\n\n'
-  }
-}
-
-/** Frames of a direct stream: `request_id` in place of id, run and sequence, and no `id:` line, for there is nothing to resume. */
-export function directShape(request: string): Shape {
-  return ({ type, time, body }) =>
-    `event: ${type}\ndata: {"request_id":"${request}","type":"${type}"${timestampField(time)}${body}}\n\n`
-}
-
-/** Frames of inboxes and feeds. */
-export const plainShape: Shape = ({ type, time, body }, n) =>
-  `event: ${type}\ndata: {"type":"${type}","sequence":${n}${timestampField(time)}${body}}\nid: ${n}\n\n`
-
-function timestampField(ms: number): string {
-  return `,"timestamp":"${isoTime(ms)}"`
-}
-
-// The second that was written last, as its 20 characters and in ms: toISOString costs as much as the rest of a frame.
-let secondMs = Number.NaN
-let secondText = ''
-const millis = Array.from({ length: 1000 }, (_, ms) => `${String(ms).padStart(3, '0')}Z`)
-
-/** What `Date.toISOString` gives. */
-export function isoTime(ms: number): string {
-  const within = ms - secondMs
-  if (within >= 0 && within < 1000 && Number.isInteger(within)) return secondText + (millis[within] as string)
-  const text = new Date(ms).toISOString()
-  if (text.length === isoChars && Number.isSafeInteger(ms)) {
-    secondMs = Math.floor(ms / 1000) * 1000
-    secondText = text.slice(0, secondChars)
-  }
-  return text
-}
-
-/** What `Date.parse` gives. */
-export function msOfIso(text: string): number {
-  if (text.length === isoChars && text.startsWith(secondText) && secondText !== '' && text.charCodeAt(23) === zulu) {
-    const [a, b, c] = [text.charCodeAt(20) - zero, text.charCodeAt(21) - zero, text.charCodeAt(22) - zero]
-    if (a >= 0 && a <= 9 && b >= 0 && b <= 9 && c >= 0 && c <= 9) return secondMs + a * 100 + b * 10 + c
-  }
-  const ms = Date.parse(text)
-  // The next ones are mostly of the same second.
-  if (text.length === isoChars && ms >= 0) isoTime(ms)
-  return ms
-}
-
-/** `2026-01-31T12:34:56.789Z`; the years 0 to 9999. */
-const isoChars = 24
-const secondChars = 20
-const zero = 48
-const zulu = 90
 
 /** Contiguous frames with where each starts and what type it has; it only ever grows. */
 export class Slab {
@@ -190,19 +106,16 @@ export class Slab {
     return this.starts.length
   }
 
-  /** Writes a frame; false when the slab is full. A frame larger than an empty slab gets the room it needs. */
-  push(frame: string, code: number): boolean {
-    // A UTF-16 unit is at most 3 bytes of UTF-8; only near the end is it worth counting exactly.
-    if (frame.length * 3 > this.bytes.length - this.end) {
-      const size = Buffer.byteLength(frame)
-      if (size > this.bytes.length - this.end) {
-        if (this.end > 0) return false
-        this.bytes = Buffer.allocUnsafeSlow(size)
-      }
+  /** Writes an entry as a frame; false when the slab is full. An empty slab takes the room that it needs. */
+  push(shape: Shape, entry: Entry, sequence: number): boolean {
+    const room = shape.room(entry)
+    if (room > this.bytes.length - this.end) {
+      if (this.end > 0) return false
+      this.bytes = Buffer.allocUnsafeSlow(room)
     }
     this.starts.push(this.end)
-    this.codes.push(code)
-    this.end += this.bytes.write(frame, this.end)
+    this.codes.push(entry.code)
+    this.end = shape.write(entry, sequence, this.bytes, this.end)
     return true
   }
 
@@ -232,6 +145,8 @@ export class SlabBatch<E = Event> implements Batch<E> {
   readonly slab: Slab
   readonly from: number
   readonly to: number
+  /** The log had nothing behind this batch when it was read: its reader may wait for the bell without another look. */
+  readonly atTail: boolean
   private decoded: readonly E[] | undefined
 
   constructor(at: {
@@ -242,6 +157,7 @@ export class SlabBatch<E = Event> implements Batch<E> {
     slab: Slab
     from: number
     to: number
+    atTail?: boolean
   }) {
     this.after = at.after
     this.last = at.last
@@ -250,6 +166,7 @@ export class SlabBatch<E = Event> implements Batch<E> {
     this.slab = at.slab
     this.from = at.from
     this.to = at.to
+    this.atTail = at.atTail ?? false
   }
 
   get count(): number {
@@ -329,3 +246,5 @@ function passes(batch: SlabBatch<unknown>, index: number, types: Types): boolean
   const frame = batch.frame(index)
   return types.has(`custom:${frame.toString('latin1', 'event: '.length, frame.indexOf(newline))}`)
 }
+
+export type { Entry, Shape }

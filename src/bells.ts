@@ -14,12 +14,12 @@ export interface Bells {
 /** `onCount` is told how many logs are watched each time the first watcher of a log comes or its last one leaves. */
 export function createBells(onCount: (logs: number) => void = () => {}): Bells {
   const bells = new Map<Key, Set<Ring>>()
-  let dirty: Key[] = []
+  let dirty: Set<Ring>[] = []
 
   const ringAll = () => {
-    const keys = dirty
+    const due = dirty
     dirty = []
-    for (const key of keys) for (const ring of bells.get(key) ?? []) ring()
+    for (const rings of due) for (const ring of rings) ring()
   }
 
   return {
@@ -40,11 +40,13 @@ export function createBells(onCount: (logs: number) => void = () => {}): Bells {
       }
     },
     soon(key) {
-      if (bells.has(key) && dirty.push(key) === 1) queueMicrotask(ringAll)
+      const rings = bells.get(key)
+      if (rings && dirty.push(rings) === 1) queueMicrotask(ringAll)
     },
     keys: () => bells.keys(),
     clear() {
       bells.clear()
+      dirty = []
       onCount(0)
     },
   }

@@ -1,7 +1,6 @@
 // The real clock, dice, ids and timers. This file is an edge, as server.ts and cli/ are: whoever wants to run without a
 // simulation takes them from here. Nothing else in src may call them.
 import { randomUUID } from 'node:crypto'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Deps } from './runs.ts'
 
 /** Somebody waits for a sleep this short: a grace, a retry. A longer one is a deadline, and keeps no process alive. */
@@ -11,5 +10,22 @@ export const realDeps: Deps = {
   now: Date.now,
   id: randomUUID,
   random: Math.random,
-  sleep: (ms, signal) => sleep(ms, undefined, { signal, ref: ms <= awaitedMsMax }),
+  sleep,
+}
+
+/** Rejects with the signal's reason. The one of node:timers makes an error with a stack for each sleep that is cut short: every run has such sleeps. */
+function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason)
+    const stop = () => {
+      clearTimeout(timer)
+      reject(signal?.reason)
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop)
+      resolve()
+    }, ms)
+    if (ms > awaitedMsMax) timer.unref()
+    signal?.addEventListener('abort', stop, { once: true })
+  })
 }

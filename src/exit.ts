@@ -150,14 +150,19 @@ export function createExit(options: ExitOptions): Exit {
     return true
   }
 
-  /** Behind the redactor: the event as it will be, on its way into the next batch. */
+  /** The event as it will be, into the next batch. */
+  const put = (body: Body) => {
+    const entry = encoded(body, now(), options.eventBytesMax)
+    entries.push(entry)
+    bytes += entry.body.length
+  }
+  const putNew = (body: Body) => {
+    if (!isWritten(body)) put(body)
+  }
+
+  /** Behind the redactor. */
   const commit = (body: Body) => {
-    for (const limited of limit(body)) {
-      if (isWritten(limited)) continue
-      const entry = encoded(limited, now(), options.eventBytesMax)
-      entries.push(entry)
-      bytes += entry.body.length
-    }
+    limit(body, putNew)
     schedule()
     if (bytes <= bytesMax || refusing) return
     const message = `the agent emitted ${bytes} bytes faster than they could be stored (limit ${bytesMax}); await its emits`
@@ -199,7 +204,7 @@ export function createExit(options: ExitOptions): Exit {
       ended = true
       redactor?.release(commit)
       const final = redactor ? redactor.body(body) : body
-      for (const limited of limit(final)) entries.push(encoded(limited, now(), options.eventBytesMax))
+      limit(final, put)
       head = { ...head, ...change }
       schedule()
       await group
@@ -230,11 +235,16 @@ async function arrival(log: Log, key: Key, after: number, { entries }: Sent): Pr
     if (batch.count === 0) break
     for (let index = 0; index < batch.count; index++) {
       const entry = entries[at++]
-      if (!entry || !batch.json(index).toString().endsWith(`${entry.body}}`)) return 'foreign'
+      if (!entry || !holds(batch.json(index).toString(), entry)) return 'foreign'
     }
   }
   if (at === 0) return 'nothing'
   return at === entries.length ? 'ours' : 'foreign' // an append is all or nothing
+}
+
+/** Whether the JSON of a stored event ends in the fields of this entry. */
+function holds(json: string, { body }: Entry): boolean {
+  return json.endsWith(body === '{}' ? body.slice(1) : `,${body.slice(1)}`)
 }
 
 function encoded(body: Body, time: number, bytesMax = eventBytesMax): Entry {

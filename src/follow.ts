@@ -90,9 +90,12 @@ export function follow(log: Log, key: Key, options: FollowOptions, deliver: Deli
         else end()
         return false
       }
-      if (!blocked) return true
-      blocked.then(run, end)
-      return false
+      if (blocked) {
+        blocked.then(run, end)
+        return false
+      }
+      busy = rung || !batch.atTail
+      return busy
     }
 
     if (signal?.aborted) return end()

@@ -1,8 +1,9 @@
 // The port: where events are kept. A backend is one file that implements Log and passes test/suites/log.suite.ts.
 // Only one thing is atomic: an append to one log. Nothing ever needs two logs to change together.
-import { directShape, type Entry, plainShape, runShape, type Shape, type SlabBatch, type State } from './batch.ts'
+import type { Entry, SlabBatch, State } from './batch.ts'
 import { RuncastError, shown } from './error.ts'
 import { type Event, isTerminal, type Json } from './event.ts'
+import { directShape, plainShape, runShape, type Shape } from './shape.ts'
 
 /** Which log: the events of a run, what a run is told, or which runs exist. */
 export type Key = `run/${string}` | `inbox/${string}` | `direct/${string}` | `feed/${string}`
@@ -75,7 +76,7 @@ export function creates(head: NewHead | HeadChange | undefined): head is NewHead
 export function shapeOf(key: Key): Shape {
   const id = key.slice(key.indexOf('/') + 1)
   if (key.startsWith('run/')) return runShape(id)
-  return key.startsWith('direct/') ? directShape(id) : plainShape
+  return key.startsWith('direct/') ? directShape(id) : plainShape()
 }
 
 /** What a backend asks before it appends: throws when the contract of {@link Log.append} refuses. No `kept` = no such log yet. */

@@ -2,34 +2,31 @@
 // the JSON stays valid, because only string values are cut, between code points.
 import type { Body } from './event.ts'
 
-/** What may be emitted in place of a body: itself, a shorter one, a warning with it, or nothing. */
-export type OutputLimit = (body: Body) => readonly Body[]
+/** Hands on what may be emitted in place of a body: itself, a shorter one, a warning with it, or nothing. */
+export type OutputLimit = (body: Body, put: (body: Body) => void) => void
 
 export function createOutputLimit(charsMax: number | undefined): OutputLimit {
-  if (charsMax === undefined) return body => [body]
+  if (charsMax === undefined) return (body, put) => put(body)
+  const told: Body = {
+    type: 'warning',
+    code: 'output_truncated',
+    message: `the output is cut at ${charsMax} characters`,
+    recoverable: true,
+  }
   let chars = 0
-  return body => {
+  return (body, put) => {
     if (body.type === 'token' || body.type === 'text') {
       const room = charsMax - chars
       chars += body.content.length
-      if (body.content.length <= room) return [body]
-      const told: Body[] =
-        room < 0
-          ? []
-          : [
-              {
-                type: 'warning',
-                code: 'output_truncated',
-                message: `the output is cut at ${charsMax} characters`,
-                recoverable: true,
-              },
-            ]
-      return room > 0 ? [{ ...body, content: cut(body.content, room) }, ...told] : told
+      if (body.content.length <= room) return put(body)
+      if (room > 0) put({ ...body, content: cut(body.content, room) })
+      if (room >= 0) put(told)
+      return
     }
-    if (body.type !== 'complete') return [body]
+    if (body.type !== 'complete') return put(body)
     const budget = { left: charsMax, cut: false }
     const output = within(body.output, budget)
-    return budget.cut ? [{ ...body, output, metadata: { ...body.metadata, truncated: true } }] : [body]
+    put(budget.cut ? { ...body, output, metadata: { ...body.metadata, truncated: true } } : body)
   }
 }
 

@@ -128,7 +128,7 @@ export function own(options: OwnerOptions): Owner {
       .then(() => sleep(cancelGraceMs, over.signal))
       .then(nothing, nothing)
     const outcome = await Promise.race([performed, abandoned])
-    over.abort()
+    over.abort('the run is over') // a reason of its own: without one, an error with a stack is made
     return seal(outcome)
   }
 
@@ -211,7 +211,7 @@ function listen(options: OwnerOptions, stop: (reason: StopReason) => void, exit:
       return Promise.race([answerTo(input_id).promise, aborted(signal).then(() => Promise.reject(signal.reason))])
     },
     close: () => persist(close, { sleep, triesMax: ownerTriesMax }),
-    leave: () => leaving.abort(),
+    leave: () => leaving.abort('the run is over'),
   }
 }
 

@@ -200,8 +200,8 @@ export function createRetention(
 
   return {
     grown(run, events, bytes) {
-      const growth = growths.get(run) ?? { events: 0, bytes: 0, busy: false }
-      growths.set(run, growth)
+      let growth = growths.get(run)
+      if (!growth) growths.set(run, (growth = { events: 0, bytes: 0, busy: false }))
       growth.events += events
       growth.bytes += bytes
       const due = growth.events > eventsPerRunMax * lookShare || growth.bytes > bytesPerRunMax * lookShare

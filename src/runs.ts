@@ -246,10 +246,11 @@ export function createRuns(options: RunsOptions): LocalRuns {
     readers.set(target, watching)
     opts.opened?.()
     try {
-      await follow(log, runKey(target), { after, types, signal }, batch => {
-        if (strict && batch.gap) throw goneError(target, batch.gap)
+      const strictly: Deliver = batch => {
+        if (batch.gap) throw goneError(target, batch.gap)
         return deliver(batch)
-      })
+      }
+      await follow(log, runKey(target), { after, types, signal }, strict ? strictly : deliver)
     } finally {
       left(target)
     }

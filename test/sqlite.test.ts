@@ -218,7 +218,7 @@ test('a refused append leaves the others of its commit alone', async () => {
   const results = await Promise.allSettled([
     log.append(runKey('a'), 0, [token('1')]),
     log.append(runKey('a'), 0, [token('lost')]),
-    log.append(runKey('b'), 0, [{ type: 'token', code: 1, time: Number.NaN, body: '' }]),
+    log.append(runKey('b'), 0, [{ type: 'token', code: 1, time: Number.NaN, body: '{}' }]),
     log.append(runKey('b'), 0, [token('1')]),
     log.append(runKey('a'), 1, [token('2')]),
   ])

@@ -7,7 +7,7 @@ import { type Body, customNamePattern, type EventType, eventTypes, reservedNames
 type Kind = 'string' | 'number' | 'object' | 'boolean'
 
 /** The fields that readers rely on. */
-const required: { readonly [T in EventType]?: Readonly<Record<string, Kind>> } = {
+const kinds: { readonly [T in EventType]?: Readonly<Record<string, Kind>> } = {
   token: { content: 'string' },
   step: { node_name: 'string' },
   progress: { step: 'string', progress: 'number' },
@@ -21,6 +21,9 @@ const required: { readonly [T in EventType]?: Readonly<Record<string, Kind>> } =
   input: { input_id: 'string', kind: 'string' },
   custom: { name: 'string' },
 }
+
+/** The same, as the hot path walks it: without making a list for each event. */
+const required = new Map(Object.entries(kinds).map(([type, fields]) => [type, Object.entries(fields)]))
 
 /** The runtime alone says that a run began, ended, or was answered. */
 const notForAgents = new Set<EventType>(['started', 'complete', 'error', 'cancelled'])
@@ -36,7 +39,7 @@ export function checkBody(body: Body): Body {
   const { type } = body
   if (notForAgents.has(type))
     throw refused(`an agent cannot emit "${type}": the runtime does, when the run ${ends(type)}`)
-  for (const [field, kind] of Object.entries(required[type] ?? {})) {
+  for (const [field, kind] of required.get(type) ?? []) {
     const value = (body as unknown as Record<string, unknown>)[field]
     if (typeof value !== kind || value === null) {
       throw refused(`${type}.${field} must be a ${kind}, not ${shown(value)}`)

@@ -102,17 +102,17 @@ function newLog(key: Key): Kept {
 }
 
 function push(log: Kept, entry: Entry): void {
-  const frame = log.shape(entry, log.last + 1)
+  const sequence = log.last + 1
   let slab = log.slabs.at(-1)
   const before = slab?.end ?? 0
-  if (!slab?.push(frame, entry.code)) {
+  if (!slab?.push(log.shape, entry, sequence)) {
     slab = new Slab(slab ? Math.min(slab.bytes.length * 2, slabBytesMax) : slabBytesMin)
-    slab.push(frame, entry.code)
+    slab.push(log.shape, entry, sequence)
     log.slabs.push(slab)
-    log.firsts.push(log.last + 1)
+    log.firsts.push(sequence)
     log.bytes += slab.end
   } else log.bytes += slab.end - before
-  log.last++
+  log.last = sequence
 }
 
 function changeHead(log: Kept, change: NewHead | HeadChange): void {
@@ -140,8 +140,8 @@ function readFrom(log: Kept, requested: number, limit: number): SlabBatch {
   const to = Math.min(slab.count, from + limit)
   const last = after + to - from
   const state = last < log.last ? 'open' : log.state
-  const batch = new SlabBatch({ after, last, state, gap, slab, from, to })
-  if (last === log.last && !gap) log.shared = batch
+  const batch = new SlabBatch({ after, last, state, gap, slab, from, to, atTail: last === log.last })
+  if (batch.atTail && !gap) log.shared = batch
   return batch
 }
 

@@ -217,8 +217,8 @@ export function sqlite(options: SqliteOptions): Log {
     const to = Math.min(slab.count, from + limit)
     const last = after + to - from
     const state = last < log.last ? 'open' : log.state
-    const batch = new SlabBatch({ after, last, state, gap, slab, from, to })
-    if (last === log.last && !gap) log.shared = batch
+    const batch = new SlabBatch({ after, last, state, gap, slab, from, to, atTail: last === log.last })
+    if (batch.atTail && !gap) log.shared = batch
     return batch
   }
 

@@ -2,7 +2,7 @@
 // its sixty fields in between costs more than both ends. Only the usual form is read here.
 // It must never decide an error, nor read anything otherwise than dashstream-hot-decode.ts and dashstream-read.ts do: at
 // whatever is unusual it answers `undefined`, and those judge.
-import { isoTime } from '../batch.ts'
+import { isoTime } from '../iso-time.ts'
 import { type Event, eventId, runIdPattern } from '../event.ts'
 import { rawByte } from './dashstream-frame.ts'
 import {

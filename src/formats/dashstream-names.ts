@@ -1,7 +1,7 @@
 // Names and numbers that the writer and the reader of DashStream messages share: attributes, enums, units. One module,
 // because two copies of a name drift apart unseen. It must never drop a number it does not know: it becomes its digits.
 import { createHash } from 'node:crypto'
-import { isoTime, msOfIso } from '../batch.ts'
+import { isoTime, msOfIso } from '../iso-time.ts'
 import { EventType } from '../gen/dashstream/v1/dashstream_pb.ts'
 import { undecodable } from './protobuf-check.ts'
 

@@ -3,7 +3,7 @@
 // that reading gives the same event. It must never lose a field, nor throw for one that it does not know.
 import { createHash } from 'node:crypto'
 import { constants, zstdCompressSync } from 'node:zlib'
-import { isoTime, msOfIso } from '../batch.ts'
+import { isoTime, msOfIso } from '../iso-time.ts'
 import type { Event, EventOf } from '../event.ts'
 import { CompressionType, EventType, OpType, ValueEncoding } from '../gen/dashstream/v1/dashstream_pb.ts'
 import { type DashStreamInput, messageTypes } from './dashstream-codec.ts'

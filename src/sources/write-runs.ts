@@ -1,9 +1,10 @@
 // Runs that others told, as logs: what a decoder gives is appended as an owner would have, with head and feeds, so that
 // every reader of a log can read it. What is had already is not written again. It must never number over a hole: what
 // is missing is forgotten like what retention drops, and readers are told of the gap.
-import { type Entry, entryOf, entryOfEvent, msOfIso, plainEntry } from '../batch.ts'
+import { type Entry, entryOf, entryOfEvent, plainEntry } from '../batch.ts'
 import { RuncastError } from '../error.ts'
 import { type Event, isTerminal } from '../event.ts'
+import { msOfIso } from '../iso-time.ts'
 import type { RunBatch } from '../formats/format.ts'
 import {
   type FeedEntry,

@@ -1,11 +1,10 @@
-// Frames between the log's entries, memory and the rows of the file: encoded together, pushed to a slab in one write,
+// Frames between the log's entries, memory and the rows of the file: encoded together, copied to a segment at once,
 // stored with the length and the type of each. Pure functions, but for the slabs that they fill.
 import { type Entry, type Shape, Slab } from '../batch.ts'
 
-/** Entries with their frames as one text, and the length of each frame in it. */
+/** Entries with their frames. */
 export interface Frames {
-  readonly text: string
-  readonly lengths: readonly number[]
+  readonly slab: Slab
   readonly entries: readonly Entry[]
 }
 
@@ -24,36 +23,27 @@ export const segmentBytesMax = 64 * 1024
 /** Encodes entries behind `last`, cut so that no part but a single large entry has more than 64 KiB. */
 export function framesOf(shape: Shape, entries: readonly Entry[], last: number): Frames[] {
   const parts: Frames[] = []
-  let text = ''
-  let lengths: number[] = []
-  let from = 0
-  for (let index = 0; index < entries.length; index++) {
-    const frame = shape(entries[index] as Entry, last + index + 1)
-    // A text of so many units has at most three times as many bytes.
-    if (index > from && text.length + frame.length > segmentBytesMax / 3) {
-      parts.push({ text, lengths, entries: entries.slice(from, index) })
-      text = ''
-      lengths = []
-      from = index
-    }
-    text += frame
-    lengths.push(frame.length)
+  for (let from = 0; from < entries.length; ) {
+    let to = from
+    let bytes = 0
+    do bytes += shape.room(entries[to++] as Entry)
+    while (to < entries.length && bytes + shape.room(entries[to] as Entry) <= segmentBytesMax)
+    const slab = new Slab(bytes)
+    for (let index = from; index < to; index++) slab.push(shape, entries[index] as Entry, last + index + 1)
+    parts.push({ slab, entries: to - from === entries.length ? entries : entries.slice(from, to) })
+    from = to
   }
-  if (from < entries.length) parts.push({ text, lengths, entries: from === 0 ? entries : entries.slice(from) })
   return parts
 }
 
-/** Appends to a slab that has the room. One write for all frames takes half the time of one write each. */
-export function pushFrames(slab: Slab, { text, lengths, entries }: Frames): void {
-  const ascii = slab.bytes.write(text, slab.end) === text.length
-  let at = 0
-  for (let index = 0; index < entries.length; index++) {
-    const length = lengths[index] ?? 0
-    slab.starts.push(slab.end)
-    slab.codes.push(entries[index]?.code ?? 0)
-    slab.end += ascii ? length : Buffer.byteLength(text.slice(at, at + length))
-    at += length
+/** Appends to a slab that has the room. */
+export function pushFrames(slab: Slab, part: Slab): void {
+  slab.bytes.set(usedBytes(part), slab.end)
+  for (let index = 0; index < part.count; index++) {
+    slab.starts.push(slab.end + part.startOf(index))
+    slab.codes.push(part.codes[index] ?? 0)
   }
+  slab.end += part.end
 }
 
 /** Batches that readers hold look at the slab through its offsets, which stay. */
@@ -102,13 +92,6 @@ export function joined(segments: readonly Segment[]): Segment {
   const [{ first }, newest] = [segments[0] as Segment, segments.at(-1) as Segment]
   if (segments.length === 1) return newest
   const slab = new Slab(segments.reduce((sum, segment) => sum + segment.slab.end, 0))
-  for (const { slab: part } of segments) {
-    slab.bytes.set(usedBytes(part), slab.end)
-    for (let index = 0; index < part.count; index++) {
-      slab.starts.push(slab.end + part.startOf(index))
-      slab.codes.push(part.codes[index] ?? 0)
-    }
-    slab.end += part.end
-  }
+  for (const part of segments) pushFrames(slab, part.slab)
   return { first, slab, total: newest.total }
 }

@@ -110,9 +110,10 @@ export function createSegments(db: DatabaseSync): Segments {
     return segment
   }
 
-  const remember = (log: number, at: End, frames: Frames, bytes: number): End => {
+  const remember = (log: number, at: End, frames: Frames): End => {
+    const bytes = frames.slab.end
     const segment = open(log, at, bytes)
-    pushFrames(segment.slab, frames)
+    pushFrames(segment.slab, frames.slab)
     segment.total = at.total + bytes
     recentBytes += bytes + entryBytes * frames.entries.length
     return { last: at.last + frames.entries.length, total: segment.total }
@@ -124,15 +125,13 @@ export function createSegments(db: DatabaseSync): Segments {
   }
 
   const addPart = (log: number, at: End, frames: Frames): End => {
-    const bytes = Buffer.byteLength(frames.text)
-    if (bytes < directBytesMin) {
+    if (frames.slab.end < directBytesMin) {
       journal.add(log, at.last + 1, frames.entries)
-      return remember(log, at, frames, bytes)
+      return remember(log, at, frames)
     }
     for (const segment of recent.get(log) ?? []) store(log, segment)
     recent.delete(log)
-    const segment = { first: at.last + 1, slab: new Slab(bytes), total: at.total + bytes }
-    pushFrames(segment.slab, frames)
+    const segment = { first: at.last + 1, slab: frames.slab, total: at.total + frames.slab.end }
     store(log, segment)
     return { last: lastOf(segment), total: segment.total }
   }
@@ -176,7 +175,7 @@ export function createSegments(db: DatabaseSync): Segments {
         // Of a log that was dropped, or packed before its time, or forgotten.
         if (!place || sequence <= place.last) return
         for (const frames of framesOf(place.shape, [entry], place.last)) {
-          known.set(log, { ...place, ...remember(log, place, frames, Buffer.byteLength(frames.text)) })
+          known.set(log, { ...place, ...remember(log, place, frames) })
         }
       })
     },

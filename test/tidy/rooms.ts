@@ -5,8 +5,8 @@
 export const above = ['src/server.ts', 'src/load-agents.ts', 'src/index.ts', 'src/cli/']
 
 /** What every part may see: the leaves. */
-const leaves = ['src/event.ts', 'src/error.ts']
-const log = [...leaves, 'src/batch.ts', 'src/iterate.ts', 'src/log.ts', 'src/bells.ts']
+const leaves = ['src/event.ts', 'src/error.ts', 'src/iso-time.ts']
+const log = [...leaves, 'src/shape.ts', 'src/batch.ts', 'src/iterate.ts', 'src/log.ts', 'src/bells.ts']
 /** Folds of events, without a clock, a log or a network. */
 const pure = ['src/state/', 'src/formats/', 'src/gen/']
 
@@ -97,7 +97,7 @@ export const rooms: readonly Room[] = [
  * floors below.
  */
 export const floors: readonly { readonly folders: readonly string[]; readonly files: string }[] = [
-  { folders: [], files: 'error event turn text-scan open-match batch iterate log bells' },
+  { folders: [], files: 'error event iso-time turn text-scan open-match shape batch iterate log bells' },
   {
     folders: ['src/state/', 'src/agent/'],
     files:

@@ -1,7 +1,7 @@
 // What the log has and Kafka has not: follows the feeds of the tenants and each run from its cursor, and makes the next
 // load of records. It reads only; the cursors that it moves are written by whoever sends the load.
 // It must never let a run of a thread overtake the one before it, nor hold more than one load.
-import { msOfIso } from '../../batch.ts'
+import { msOfIso } from '../../iso-time.ts'
 import { RuncastError } from '../../error.ts'
 import type { Event } from '../../event.ts'
 import type { Encoder, Format, Identity, Message } from '../../formats/format.ts'
