@@ -10,6 +10,7 @@ import { createOutputLimit } from './output-limit.ts'
 import { ownerTriesMax, persist, retryWaitMs } from './persist.ts'
 import type { Redactor } from './redact.ts'
 import type { Replay } from './replay.ts'
+import { behindEnvelope } from './shape.ts'
 import { atEndOfTurn } from './turn.ts'
 
 /** What a run may hold in memory before it is stored. 8 MiB is a second of a fast model times a thousand. */
@@ -235,16 +236,11 @@ async function arrival(log: Log, key: Key, after: number, { entries }: Sent): Pr
     if (batch.count === 0) break
     for (let index = 0; index < batch.count; index++) {
       const entry = entries[at++]
-      if (!entry || !holds(batch.json(index).toString(), entry)) return 'foreign'
+      if (!entry || !batch.json(index).toString().endsWith(behindEnvelope(entry.body))) return 'foreign'
     }
   }
   if (at === 0) return 'nothing'
   return at === entries.length ? 'ours' : 'foreign' // an append is all or nothing
-}
-
-/** Whether the JSON of a stored event ends in the fields of this entry. */
-function holds(json: string, { body }: Entry): boolean {
-  return json.endsWith(body === '{}' ? body.slice(1) : `,${body.slice(1)}`)
 }
 
 function encoded(body: Body, time: number, bytesMax = eventBytesMax): Entry {

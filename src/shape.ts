@@ -33,6 +33,11 @@ const newline = 10
 const newlines = 2
 const zero = 48
 
+/** A body as it goes on behind the last field of an envelope. */
+export function behindEnvelope(body: string): string {
+  return body === noFields ? body.slice(1) : `,${body.slice(1)}`
+}
+
 /** Writes the frames of one log. */
 export class Shape {
   private readonly pieces: (type: string) => readonly string[]

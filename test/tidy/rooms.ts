@@ -26,7 +26,7 @@ export const rooms: readonly Room[] = [
   { room: 'src/sqlite/', sees: log },
   { room: 'src/backends/', sees: [...log, 'src/sqlite/'], strangers: true },
   { room: 'src/layers/', sees: log, strangers: true },
-  { room: 'src/formats/', sees: [...leaves, 'src/batch.ts', 'src/state/', 'src/gen/'] },
+  { room: 'src/formats/', sees: [...leaves, 'src/shape.ts', 'src/batch.ts', 'src/state/', 'src/gen/'] },
   {
     room: 'src/client/',
     sees: [...leaves, 'src/batch.ts', 'src/iterate.ts', 'src/state/', 'src/transports/*/client.ts'],
