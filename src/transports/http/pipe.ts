@@ -3,23 +3,7 @@
 // (HTTP/2, TLS, HTTP/1.0, tests without a socket) it falls back to `res.write`. It must never hold a queue of its own.
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-
-export interface Pipe {
-  /** Sends bytes that belong to this reader alone. */
-  write(bytes: Uint8Array | string): void
-  /** Sends a chunk that other readers get too; see {@link sharedChunk}. */
-  share(chunk: Chunk): void
-  /** Whether the socket takes no more for now. */
-  readonly full: boolean
-  /** Undefined while the socket takes more; else resolves when it does. */
-  drained(): Promise<void> | undefined
-  /** Ends the body cleanly: only after the terminal event or at a deadline, and only between frames. */
-  end(): void
-  /** Sends what is written and closes the connection in mid-body: every reader comes back, none takes it for the end. */
-  hangUp(): void
-  /** Tears the connection down at once. */
-  destroy(): void
-}
+import type { Writable } from 'node:stream'
 
 /** Bytes of a body, with the framing of HTTP/1.1 chunked encoding around them. */
 export interface Chunk {
@@ -44,32 +28,58 @@ export function sharedChunk(bytes: Uint8Array): Chunk {
   return { framed, start: size.length, length }
 }
 
-/** Sends the head of the response now and takes over its body. */
-export function openPipe(response: ServerResponse, status: number, headers: Record<string, string>): Pipe {
-  response.writeHead(status, headers)
-  response.flushHeaders()
-  const socket = rawSocket(response)
-  const sink = socket ?? response
-  return {
-    write(bytes) {
-      if (bytes.length === 0) return // a chunk of size 0 would end the body
-      if (!socket) response.write(bytes)
-      else socket.write(sharedChunk(typeof bytes === 'string' ? Buffer.from(bytes) : bytes).framed)
-    },
-    share(chunk) {
-      const { framed, start, length } = chunk
-      if (length > 0) sink.write(socket ? framed : framed.subarray(start, start + length))
-    },
-    get full() {
-      return sink.writableNeedDrain
-    },
-    drained() {
-      if (!sink.writableNeedDrain) return undefined
-      return new Promise(resolve => sink.once('drain', resolve))
-    },
-    end: () => void response.end(),
-    hangUp: () => void (response.socket ? response.socket.end() : response.destroy()),
-    destroy: () => void response.destroy(),
+/** One response body. A class with few fields: whatever a reader's objects weigh is fetched from memory for each delivery. */
+export class Pipe {
+  private readonly response: ServerResponse
+  /** Set where chunks are framed by hand. */
+  private readonly socket: Socket | undefined
+  private readonly sink: Writable
+
+  /** Sends the head of the response now and takes over its body. */
+  constructor(response: ServerResponse, status: number, headers: Record<string, string>) {
+    response.writeHead(status, headers)
+    response.flushHeaders()
+    this.response = response
+    this.socket = rawSocket(response)
+    this.sink = this.socket ?? response
+  }
+
+  /** Sends bytes that belong to this reader alone. */
+  write(bytes: Uint8Array | string): void {
+    this.share(sharedChunk(typeof bytes === 'string' ? Buffer.from(bytes) : bytes))
+  }
+
+  /** Sends a chunk that other readers get too; see {@link sharedChunk}. */
+  share({ framed, start, length }: Chunk): void {
+    if (length === 0) return // a chunk of size 0 would end the body
+    this.sink.write(this.socket ? framed : framed.subarray(start, start + length))
+  }
+
+  /** Whether the socket takes no more for now. */
+  get full(): boolean {
+    return this.sink.writableNeedDrain
+  }
+
+  /** Undefined while the socket takes more; else resolves when it does. */
+  drained(): Promise<void> | undefined {
+    if (!this.sink.writableNeedDrain) return undefined
+    return new Promise(resolve => this.sink.once('drain', resolve))
+  }
+
+  /** Ends the body cleanly: only after the terminal event or at a deadline, and only between frames. */
+  end(): void {
+    this.response.end()
+  }
+
+  /** Sends what is written and closes the connection in mid-body: every reader comes back, none takes it for the end. */
+  hangUp(): void {
+    if (this.response.socket) this.response.socket.end()
+    else this.response.destroy()
+  }
+
+  /** Tears the connection down at once. */
+  destroy(): void {
+    this.response.destroy()
   }
 }
 

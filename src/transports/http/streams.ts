@@ -17,7 +17,7 @@ import {
   type Subject,
   type Wire,
 } from './frames.ts'
-import { type Chunk, lastOf, openPipe, type Pipe, sharedChunk } from './pipe.ts'
+import { type Chunk, lastOf, Pipe, sharedChunk } from './pipe.ts'
 import { leavingOf } from './request.ts'
 
 export interface StreamsOptions {
@@ -70,6 +70,10 @@ interface Stream {
   readonly work: StreamWork
   readonly pipe: Pipe
   readonly leaving: AbortController
+  readonly foreign: ForeignBody | undefined
+  /** Makes the bytes of a batch, once for all streams of this wire. */
+  readonly chunkOf: (batch: Batch) => Chunk
+  /** In ms since these streams were made: small integers stand in the object itself. */
   lastSentAt: number
   lastEventAt: number
   cursor: number
@@ -91,8 +95,9 @@ export function createStreams(options: StreamsOptions): Streams {
     sse: lastOf(batch => sharedChunk(bodyOf('sse', batch))),
     ndjson: lastOf(batch => sharedChunk(bodyOf('ndjson', batch))),
   }
-  /** The time of the last sweep: exact enough for deadlines, and free on the hot path. */
-  let clock = deps.now()
+  const madeAt = deps.now()
+  /** The time of the last sweep, in ms since `madeAt`: exact enough for deadlines, and free on the hot path. */
+  let clock = 0
   let sweeping = false
 
   const sweep = async () => {
@@ -100,7 +105,7 @@ export function createStreams(options: StreamsOptions): Streams {
     sweeping = true
     while (streams.size > 0 && !stopping.signal.aborted) {
       await deps.sleep(sweepMs, stopping.signal).catch(() => {})
-      clock = deps.now()
+      clock = deps.now() - madeAt
       for (const stream of streams) look(stream)
     }
     sweeping = false
@@ -127,14 +132,15 @@ export function createStreams(options: StreamsOptions): Streams {
     // until this connection has brought an id, a resumed reader hears comments.
     const asEvent = heartbeatEvents && (!work.resumed || stream.idSent > 0)
     stream.commented = !asEvent
-    pipe.write(heartbeat(work.wire, asEvent, work.subject, new Date(clock).toISOString()))
+    pipe.write(heartbeat(work.wire, asEvent, work.subject, new Date(madeAt + clock).toISOString()))
   }
 
   const deliver = (stream: Stream, batch: Batch): void | Promise<void> => {
-    const { work, pipe } = stream
-    if (work.foreign) return deliverForeign(stream, batch, work.foreign)
-    if (batch.gap) pipe.write(gapNotice(work.wire, work.subject, batch.gap))
+    const { pipe, foreign } = stream
+    if (foreign) return deliverForeign(stream, batch, foreign)
+    if (batch.gap) pipe.write(gapNotice(stream.work.wire, stream.work.subject, batch.gap))
     if (batch.state === 'cancelling' && !stream.cancelTold) {
+      const { work } = stream
       stream.cancelTold = true
       pipe.write(notice(work.wire, 'cancel_requested', work.subject, { timestamp: new Date(deps.now()).toISOString() }))
     }
@@ -143,7 +149,7 @@ export function createStreams(options: StreamsOptions): Streams {
       stream.idSent = batch.last
       stream.commented = false
       stream.lastEventAt = stream.lastSentAt = clock
-      pipe.share(chunks[work.wire](batch))
+      pipe.share(stream.chunkOf(batch))
     }
     return pipe.drained()
   }
@@ -175,14 +181,16 @@ export function createStreams(options: StreamsOptions): Streams {
         ...work.foreign?.headers,
       }
       reply.hijack()
-      const pipe = openPipe(reply.raw, 200, headers)
+      const pipe = new Pipe(reply.raw, 200, headers)
       if (work.foreign) pipe.write(work.foreign.opening)
       else if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
-      clock = deps.now()
+      clock = deps.now() - madeAt
       stream = {
         work,
         pipe,
         leaving,
+        foreign: work.foreign,
+        chunkOf: chunks[work.wire],
         lastSentAt: clock,
         lastEventAt: clock,
         cursor: 0,
