@@ -1,11 +1,13 @@
 // The agents that a configuration names: `module:function`, beside its file. A handler is an agent, or a function that
 // becomes one; an entrypoint builds it. It must name the file, the line and the export when something is not there.
 import { statSync } from 'node:fs'
+import { type ModuleHooks, registerHooks } from 'node:module'
 import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Agent, type AgentFunction, defineAgent } from './agent/define.ts'
 import type { AgentConfig, Config } from './config/config.ts'
 import { RuncastError } from './error.ts'
+import { ownModule } from './package.ts'
 
 /** What a module may be called without its ending. */
 const endings = ['', '.ts', '.js', '.mjs', '/index.ts', '/index.js']
@@ -41,8 +43,25 @@ async function loadAgent({ name, target, framework, io }: AgentConfig, config: C
   return { ...asAgent(built, where), name, ...(framework !== 'custom' && { framework }), ...io }
 }
 
+/** Set once for the process, with the first agent that is loaded. */
+let bound: ModuleHooks | undefined
+
+/**
+ * What an agent imports of runcast is the package that runs it, also where none is installed: a second copy, beside the
+ * agent or built of the sources, would have contexts of its own, and its getCurrentContext() would find none.
+ */
+function bindToThisPackage(): void {
+  bound ??= registerHooks({
+    resolve(specifier, context, next) {
+      const url = ownModule(specifier)
+      return url === undefined ? next(specifier, context) : { url, shortCircuit: true }
+    },
+  })
+}
+
 /** What a file exports; when it does not load, the error says where. */
 export async function loadModule(file: string, named: string): Promise<Record<string, unknown>> {
+  bindToThisPackage()
   try {
     return (await import(pathToFileURL(file).href)) as Record<string, unknown>
   } catch (cause) {

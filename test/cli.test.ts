@@ -61,6 +61,23 @@ test('DK84 add streaming refuses an unknown event with exit code 1 and leaves th
   assert.equal(readFileSync(join(here.path, 'Dockfile.yaml'), 'utf8'), before)
 })
 
+test('what an agent imports of runcast is the package that runs it, in a folder that has installed nothing', async () => {
+  using here = folder({
+    'agent.ts': `import { defineAgent, getCurrentContext, RuncastError } from 'runcast'
+import { emptyView } from 'runcast/view'
+const below = async () => getCurrentContext()?.token('from below')
+export default defineAgent({ name: 'own' }, async () => {
+  await below()
+  if (!emptyView) throw new Error('no view')
+  throw new RuncastError('timeout', 'too late')
+})
+`,
+  })
+  const tested = await here.run(['test', 'agent.ts'])
+  assert.equal(tested.stdout, 'from below\n', tested.stderr)
+  assert.match(tested.stderr, /too late/)
+})
+
 test('DK85 init leaves existing files untouched without --force, and an agent file also with it', async () => {
   using here = folder({ 'Dockfile.yaml': '# mine\n', 'agent.ts': '// mine\n' })
   const refused = await here.run(['init', 'my-agent'])
