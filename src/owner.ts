@@ -21,7 +21,7 @@ import {
 } from './log.ts'
 import { ownerTriesMax, persist } from './persist.ts'
 
-/** Why an agent is told to stop; the reason of its signal. */
+/** Why an agent is told to stop; the cause of its signal's reason. */
 export type StopReason =
   | { readonly kind: 'cancelled'; readonly reason?: string | undefined; readonly by?: string | undefined }
   | { readonly kind: 'timeout' | 'interrupted' | 'overloaded'; readonly error: string }
@@ -61,7 +61,7 @@ export interface Owner {
 export function own(options: OwnerOptions): Owner {
   const { log, key, agent, head, now, sleep, cancelGraceMs } = options
   const stopping = new AbortController()
-  const stop = (reason: StopReason) => stopping.abort(reason)
+  const stop = (reason: StopReason) => stopping.abort(stopError(reason))
   const exit = createExit({
     ...options.exit,
     log,
@@ -135,7 +135,7 @@ export function own(options: OwnerOptions): Owner {
   /** The one end: the inbox is closed first, so that a cancel that came in time still decides. */
   const seal = async (outcome?: Body) => {
     await inbox?.close()
-    const reason = stopping.signal.aborted ? (stopping.signal.reason as StopReason) : undefined
+    const reason = stopping.signal.aborted ? ((stopping.signal.reason as Error).cause as StopReason) : undefined
     const end = (reason && endOf(reason)) ?? outcome ?? failure(new Error('the run ended without an outcome'))
     try {
       await exit.end(end, { status: statusOf(end), completed_at: now() })
@@ -265,7 +265,15 @@ function failure(thrown: unknown): Body {
   }
 }
 
-function endOf(reason: StopReason): Body | undefined {
+/** An error, and of the usual name: agents hand their signal to fetch and to clients, which throw what they find in it. */
+function stopError(reason: StopReason): Error {
+  const end = endOf(reason)
+  const why = end.type === 'error' ? end.error : (end.reason ?? 'somebody cancelled it')
+  const name = reason.kind === 'timeout' ? 'TimeoutError' : 'AbortError'
+  return Object.assign(new Error(`the run is stopped: ${why}`, { cause: reason }), { name })
+}
+
+function endOf(reason: StopReason): Extract<Body, { type: 'error' | 'cancelled' }> {
   if (reason.kind === 'cancelled') {
     const { by, reason: why } = reason
     return { type: 'cancelled', ...(why !== undefined && { reason: why }), ...(by !== undefined && { by }) }

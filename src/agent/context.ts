@@ -27,7 +27,7 @@ export interface Context {
   readonly thread_id?: string
   readonly user_id?: string
   readonly labels: Readonly<Record<string, string>>
-  /** Aborts on cancel, deadline, owner loss; `signal.reason` says which. */
+  /** Aborts on cancel, deadline, owner loss; `signal.reason` is an error that says why, named as those of fetch are. */
   readonly signal: AbortSignal
   /** Shared state: `state.update(draft => …)` sends what changed as RFC 6902 operations. */
   readonly state: State<Record<string, unknown>>

@@ -30,6 +30,10 @@ const counter = defineAgent(
 
 /** Waits until it is told to stop; says whether its finally block ran. */
 const stopped: string[] = []
+const stoppedBy: unknown[] = []
+const waits = defineAgent({ name: 'waits' }, async (_input, context) => {
+  await context.ask('for ever?').catch((error: unknown) => stoppedBy.push(error))
+})
 const patient = defineAgent({ name: 'patient' }, async function* (input: { id: string }) {
   try {
     yield 'waiting'
@@ -164,6 +168,7 @@ const agents: readonly Agent[] = [
   mixed,
   counter,
   patient,
+  waits,
   stubborn,
   fails,
   troubled,
@@ -312,6 +317,14 @@ export function runsSuite(row: RunsRow): void {
     },
     { cancelGraceMs: 50 },
   )
+
+  promise('DK29 a stopped agent finds an error in its signal, and in what it waits for', async runs => {
+    const { run_id } = await runs.start('waits', {})
+    await reached(runs, run_id, 2)
+    await runs.cancel(run_id, 'enough')
+    const { name, message } = stoppedBy.pop() as Error
+    assert.deepEqual({ name, message }, { name: 'AbortError', message: 'the run is stopped: enough' })
+  })
 
   promise('DK32 a finished run can be told nothing more', async runs => {
     const { run_id } = await runs.start('counter', {})
