@@ -91,6 +91,15 @@ export function plainEntry(record: { readonly type: string }, time: number): Ent
 
 /** Contiguous frames with where each starts and what type it has; it only ever grows. */
 export class Slab {
+  /** The frames of several slabs in one that has room for no more. */
+  static joined(slabs: readonly Slab[]): Slab {
+    const joined = new Slab(0)
+    // Not from Node's pool of 8 KiB pieces, which lives as long as any of them.
+    joined.bytes = Buffer.allocUnsafeSlow(slabs.reduce((sum, slab) => sum + slab.end, 0))
+    for (const slab of slabs) joined.append(slab)
+    return joined
+  }
+
   bytes: Buffer
   /** Offset of each frame in `bytes`. */
   readonly starts: number[] = []
@@ -126,13 +135,23 @@ export class Slab {
     this.end += frame.length
   }
 
-  startOf(index: number): number {
-    return this.starts[index] ?? this.end
+  /** Appends all frames of another slab; there must be room for them. */
+  append(slab: Slab): void {
+    this.bytes.set(slab.used, this.end)
+    for (let index = 0; index < slab.count; index++) {
+      this.starts.push(this.end + slab.startOf(index))
+      this.codes.push(slab.codes[index] ?? 0)
+    }
+    this.end += slab.end
   }
 
-  /** Gives back the room that no frame uses: a sealed run keeps what it holds and no more. */
-  trim(): void {
-    if (this.end < this.bytes.length) this.bytes = Buffer.from(this.bytes.subarray(0, this.end))
+  /** The bytes of its frames, without the room behind them. */
+  get used(): Buffer {
+    return this.end === this.bytes.length ? this.bytes : this.bytes.subarray(0, this.end)
+  }
+
+  startOf(index: number): number {
+    return this.starts[index] ?? this.end
   }
 }
 

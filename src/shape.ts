@@ -100,7 +100,10 @@ export class Shape {
     this.type = type
     this.digits = number.length
     this.sequenceEnd = 10 ** number.length
-    this.start = Buffer.from(pieces.join(number))
+    const start = pieces.join(number)
+    // Not from Node's pool of 8 KiB pieces, which lives as long as any of them: this one lives as long as its log.
+    this.start = Buffer.allocUnsafeSlow(Buffer.byteLength(start))
+    this.start.write(start)
     this.places = []
     let at = 0
     for (const piece of pieces.slice(0, -1)) {

@@ -21,7 +21,7 @@ server.listen(0, '127.0.0.1', () => {
       for (let n = 0; n < events; n += perTurn) {
         for (const [run, sockets] of readers) {
           for (let k = 1; k <= perTurn; k++) {
-            const { framed } = sharedChunk(frameOfRaw(run, n + k))
+            const framed = sharedChunk(frameOfRaw(run, n + k)).framed as Buffer
             for (const socket of sockets) socket.write(framed)
           }
         }

@@ -120,9 +120,17 @@ function changeHead(log: Kept, change: NewHead | HeadChange): void {
   if (log.head.cancel_requested_at !== undefined) log.state = 'cancelling'
 }
 
+/** A sealed log keeps what it holds and no more, in slices as large as they replay best. */
 function seal(log: Kept): void {
   log.state = 'sealed'
-  log.slabs.at(-1)?.trim()
+  const { slabs, firsts } = log
+  for (let at = 0; at < slabs.length; at++) {
+    let bytes = slabs[at]?.end ?? 0
+    let end = at + 1
+    while (end < slabs.length && bytes + (slabs[end]?.end ?? 0) <= slabBytesMax) bytes += slabs[end++]?.end ?? 0
+    slabs.splice(at, end - at, Slab.joined(slabs.slice(at, end)))
+    firsts.splice(at + 1, end - at - 1)
+  }
 }
 
 function readFrom(log: Kept, requested: number, limit: number): SlabBatch {

@@ -36,27 +36,13 @@ export function framesOf(shape: Shape, entries: readonly Entry[], last: number):
   return parts
 }
 
-/** Appends to a slab that has the room. */
-export function pushFrames(slab: Slab, part: Slab): void {
-  slab.bytes.set(usedBytes(part), slab.end)
-  for (let index = 0; index < part.count; index++) {
-    slab.starts.push(slab.end + part.startOf(index))
-    slab.codes.push(part.codes[index] ?? 0)
-  }
-  slab.end += part.end
-}
-
 /** Batches that readers hold look at the slab through its offsets, which stay. */
 export function makeRoom(slab: Slab, bytes: number): void {
   const needed = slab.end + bytes
   if (needed <= slab.bytes.length) return
   const larger = Buffer.allocUnsafeSlow(Math.max(needed, Math.min(slab.bytes.length * 2, segmentBytesMax)))
-  larger.set(usedBytes(slab))
+  larger.set(slab.used)
   slab.bytes = larger
-}
-
-export function usedBytes(slab: Slab): Buffer {
-  return slab.end === slab.bytes.length ? slab.bytes : slab.bytes.subarray(0, slab.end)
 }
 
 export function lastOf(segment: Segment): number {
@@ -91,7 +77,5 @@ export function slabOf(marks: Uint8Array, frames: Uint8Array): Slab {
 export function joined(segments: readonly Segment[]): Segment {
   const [{ first }, newest] = [segments[0] as Segment, segments.at(-1) as Segment]
   if (segments.length === 1) return newest
-  const slab = new Slab(segments.reduce((sum, segment) => sum + segment.slab.end, 0))
-  for (const part of segments) pushFrames(slab, part.slab)
-  return { first, slab, total: newest.total }
+  return { first, slab: Slab.joined(segments.map(({ slab }) => slab)), total: newest.total }
 }

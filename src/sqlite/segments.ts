@@ -12,11 +12,9 @@ import {
   lastOf,
   makeRoom,
   marksOf,
-  pushFrames,
   type Segment,
   segmentBytesMax,
   slabOf,
-  usedBytes,
 } from './frames.ts'
 import { createJournal, journalSql } from './journal.ts'
 
@@ -113,7 +111,7 @@ export function createSegments(db: DatabaseSync): Segments {
   const remember = (log: number, at: End, frames: Frames): End => {
     const bytes = frames.slab.end
     const segment = open(log, at, bytes)
-    pushFrames(segment.slab, frames.slab)
+    segment.slab.append(frames.slab)
     segment.total = at.total + bytes
     recentBytes += bytes + entryBytes * frames.entries.length
     return { last: at.last + frames.entries.length, total: segment.total }
@@ -121,7 +119,7 @@ export function createSegments(db: DatabaseSync): Segments {
 
   const store = (log: number, segment: Segment) => {
     const { slab, total } = segment
-    insert.run(log, lastOf(segment), total, marksOf(slab), usedBytes(slab))
+    insert.run(log, lastOf(segment), total, marksOf(slab), slab.used)
   }
 
   const addPart = (log: number, at: End, frames: Frames): End => {
