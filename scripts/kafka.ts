@@ -113,6 +113,8 @@ function properties({ dir, port, controllerPort, securePort, options }: Layout):
     'default.replication.factor=1',
     'offsets.topic.replication.factor=1',
     'offsets.topic.num.partitions=4',
+    // Each partition is recovered after kill -9: the 50 of a default are a minute on a machine with other work.
+    'transaction.state.log.num.partitions=4',
     'transaction.state.log.replication.factor=1',
     'transaction.state.log.min.isr=1',
     'share.coordinator.state.topic.replication.factor=1',

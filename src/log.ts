@@ -170,3 +170,15 @@ export type { Entry, Event, State }
 
 /** Entries that one read returns at most: enough to fill a socket's buffer, few enough to share a turn of the event loop. */
 export const readLimitEntries = 1_000
+
+/**
+ * Whether this is still the log that a reader's place in a feed was taken from: the entry at it stands there as it did, or is
+ * forgotten.
+ */
+export async function hasEntry(log: Log, feed: Key, { at, time }: { at: number; time: string }): Promise<boolean> {
+  if (at === 0) return true
+  const batch = await log.read(feed, at - 1, 1)
+  if (batch.gap) return true
+  const [entry] = batch.events as unknown as readonly Numbered<FeedEntry>[]
+  return entry?.sequence === at && entry.timestamp === time
+}

@@ -8,7 +8,7 @@ import type { Config } from './config/config.ts'
 import type { Conversations } from './conversations/conversations.ts'
 import { conversationRoutes } from './conversations/routes.ts'
 import { realDeps } from './deps.ts'
-import { RuncastError, shown } from './error.ts'
+import { RuncastError } from './error.ts'
 import { aguiRoutes } from './faces/agui.ts'
 import { aisdkRoutes } from './faces/aisdk.ts'
 import { everyTenant, type Head, type Log } from './log.ts'
@@ -67,7 +67,7 @@ export interface Composed {
 export async function compose(options: ServeOptions): Promise<Composed> {
   const { agents, log = memory(), deps = realDeps, metrics = createMetrics() } = options
   if (agents.length === 0) throw new RuncastError('invalid_request', 'a server needs at least one agent')
-  const attend = attendBy(options)
+  const attend = (tenant: string) => options.sink?.attend(tenant)
   if (options.sink) for (const tenant of await tenantsOf(log)) attend(tenant)
   const observer = { accepted: attend, started: metrics.runStarted, ended: metrics.runEnded }
   const retention = { ...options.retention, hold: holdOf(options) }
@@ -79,20 +79,6 @@ export async function compose(options: ServeOptions): Promise<Composed> {
     log,
     runs,
     appOptions: { ...options, runs, deps, metrics, direct, faces, version: options.version ?? version },
-  }
-}
-
-/** Who exports follows a tenant from its first run on. */
-function attendBy({ sink, warn = console.warn }: ServeOptions): (tenant: string) => void {
-  const attended = new Set<string>()
-  return tenant => {
-    if (sink === undefined || attended.has(tenant)) return
-    attended.add(tenant)
-    try {
-      sink.attend(tenant)
-    } catch (error) {
-      warn(`WARNING: the runs of the tenant ${shown(tenant)} are not exported: ${RuncastError.from(error).message}`)
-    }
   }
 }
 
@@ -260,7 +246,7 @@ async function sinkOf({ kafka }: Config, log: Log): Promise<Sink | undefined> {
   if (kafka === undefined) return undefined
   const { kafkaSink } = await import('./sinks/kafka/sink.ts')
   const ca = kafka.ca === undefined ? undefined : certificate(kafka.ca)
-  const onError = ({ message }: RuncastError) => console.warn(`WARNING: the export to Kafka waits: ${message}`)
+  const onError = ({ message }: RuncastError) => console.warn(`WARNING: export to Kafka: ${message}`)
   const sink = kafkaSink({ ...kafka, ca, log, tenants: [tenantDefault], deps: realDeps, onError })
   await sink.opened
   return sink

@@ -255,7 +255,7 @@ test('a thread that a crash left without its started entry still has both messag
       const { type, sequence: _sequence, timestamp, id: _id, run_id: run, ...fields } = event
       if ((type as string) === 'started' && key.startsWith('feed/')) continue
       const rest = key.startsWith('run/') ? fields : { run_id: run, ...fields }
-      const body = `,${JSON.stringify(rest).slice(1, -1)}`
+      const body = JSON.stringify(rest)
       after = await log.append(key, after, [
         { type, code: type === 'complete' ? 14 : 2, time: Date.parse(timestamp), body },
       ])

@@ -41,6 +41,7 @@ interface Health {
     readonly error?: { readonly code: string; readonly error?: string; readonly timestamp: string }
     readonly messages: Readonly<Record<string, Readonly<Record<string, number>>>>
     readonly dropped: Readonly<Record<string, number>>
+    readonly refused_tenants: number
   }
   readonly source: {
     readonly state: string
@@ -209,8 +210,8 @@ test('DF22 DF34 the runs of every tenant are exported: of before, of later, each
   while (before.running > 0) await new Promise(resolve => setImmediate(resolve))
   const warnings: string[] = []
   await using served = await exporting(
-    { ...service, ...own, topicPrefix },
-    { log, warn: message => void warnings.push(message) },
+    { ...service, ...own, topicPrefix, onError: ({ message }) => void warnings.push(message) },
+    { log },
   )
   for (const tenant of ['early', 'late', 'default', 'not/a/topic']) {
     const info = await served.runs.as({ tenant }).start('counts', 3, { thread, onBusy: 'queue' })
@@ -233,6 +234,50 @@ test('DF22 DF34 the runs of every tenant are exported: of before, of later, each
   }
   assert.equal(warnings.length, 1)
   assert.match(warnings[0] ?? '', /not\/a\/topic/)
+})
+
+test('DF22 DF34 a tenant whose topics cannot be used keeps no other from being exported, is told of, and comes in when they are mended', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topic: topicPrefix, topic: _, ...own } = names()
+  const admin = new Admin({ clientId: 'test', bootstrapBrokers: service.brokers })
+  t.after(() => admin.close())
+  const wrong = `${topicPrefix}.state.wrong`
+  await admin.createTopics({ topics: [wrong], partitions: 1, replicas: 1 })
+  const log = memory()
+  const errors: string[] = []
+  const onError = ({ message }: Error) => void errors.push(message)
+  const before = createRuns({ log, agents, deps })
+  const kept = await before.as({ tenant: 'wrong' }).start('counts', 3)
+  await ended(log, kept.run_id)
+  await using served = await exporting({ ...service, ...own, topicPrefix, onError, tenants: ['default'] }, { log })
+  await sending(served.sink)
+  // For Kafka `a.b` and `a_b` are one name.
+  for (const tenant of ['a.b', 'a_b', 'no/topic', 'well']) {
+    const { run_id } = await served.runs.as({ tenant }).start('counts', 3)
+    await ended(log, run_id)
+  }
+  await until('the others are exported', async () => (await healthOf(served)).sink.lag?.events === 0)
+  for (const tenant of ['a.b', 'well'])
+    assert.equal((await runsIn(service, `${topicPrefix}.events.${tenant}`)).length, 1)
+  const { state, refused_tenants: refused } = (await healthOf(served)).sink
+  assert.deepEqual([state, refused], ['sending', 3])
+  assert.equal((await metricsOf(served)).get('runcast_sink_refused_tenants'), 3)
+  const told = ['"wrong" are not exported: topics are', '"a_b" are not exported: ', '"no/topic" are not exported: ']
+  for (const words of told) assert.equal(errors.filter(error => error.includes(words)).length, 1, errors.join('\n'))
+  assert.ok(errors.some(error => error.includes('retention.ms is') && error.includes(wrong)))
+  assert.ok(
+    errors.some(error => error.includes('collides with existing topic')),
+    errors.join('\n'),
+  )
+
+  await admin.deleteTopics({ topics: [wrong] })
+  await until('it is exported too', async () => (await healthOf(served)).sink.refused_tenants === 2)
+  await until('all is sent', async () => (await healthOf(served)).sink.lag?.events === 0)
+  assert.deepEqual(
+    (await runsIn(service, `${topicPrefix}.events.wrong`)).map(({ run_id }) => run_id),
+    [kept.run_id],
+  )
 })
 
 test('DF34 ON2 envelopes do not say whose they are: only those of the default tenant are on the plain topics', async t => {

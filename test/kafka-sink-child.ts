@@ -21,11 +21,24 @@ const agent = defineAgent({ name: 'counts' }, async function* (tokens: number) {
 const runs = createRuns({ log, agents: [agent], deps })
 await runs.recover()
 const own = JSON.parse(named) as ReturnType<typeof names>
-const sink = kafkaSink({ log, deps, tenants: ['default'], format: 'dashstream', brokers: brokers.split(','), ...own })
+const sink = kafkaSink({
+  log,
+  deps,
+  tenants: ['default'],
+  format: 'dashstream',
+  brokers: brokers.split(','),
+  onError: ({ message }) => console.error(`${new Date().toISOString()} ${mode ?? 'server'}: ${message}`),
+  ...own,
+})
 await until('the first session', () => sink.state === 'sending')
 process.stdout.write('sending\n')
 if (mode === 'drain') {
-  await until('all is sent', async () => (await sink.lag())?.events === 0)
+  try {
+    await until('all is sent', async () => (await sink.lag())?.events === 0)
+  } catch (error) {
+    console.error(JSON.stringify(await sink.status(), undefined, 1))
+    throw error
+  }
   await sink[Symbol.asyncDispose]()
   await log[Symbol.asyncDispose]()
   process.exit(0)

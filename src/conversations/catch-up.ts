@@ -4,6 +4,7 @@
 import type { Transaction } from 'kysely'
 import {
   type FeedEntry,
+  hasEntry,
   isRunEntry,
   type Key,
   type Log,
@@ -36,6 +37,10 @@ type Entries = readonly Numbered<FeedEntry>[]
 export function createCatchUp({ db, locksRows }: Database, log: Log): CatchUp {
   const inTurn = createTurns()
 
+  /** Whether the cursor was read from this log. */
+  const isOf = (feed: Key, { cursor, cursor_time }: Pick<Conversation, 'cursor' | 'cursor_time'>) =>
+    hasEntry(log, feed, { at: cursor, time: cursor_time })
+
   const load = async (from: Pick<Transaction<Tables>, 'selectFrom'>, tenant: string, thread: string, lock: boolean) => {
     const query = from
       .selectFrom('runcast_conversations')
@@ -64,13 +69,7 @@ export function createCatchUp({ db, locksRows }: Database, log: Log): CatchUp {
         return false
       }
       for (const change of changes) await write(tx, tenant, thread, change)
-      const { tenant: _tenant, thread: _thread, ...columns } = conversationRow(tenant, thread, after)
-      await tx
-        .updateTable('runcast_conversations')
-        .set(columns)
-        .where('tenant', '=', toColumn(tenant))
-        .where('thread', '=', toColumn(thread))
-        .execute()
+      await update(tx, tenant, thread, after)
       return true
     })
 
@@ -78,7 +77,7 @@ export function createCatchUp({ db, locksRows }: Database, log: Log): CatchUp {
     const feed = threadFeed(tenant, thread)
     for (;;) {
       const before = await load(db, tenant, thread, false)
-      const start = (await knows(log, feed, before)) ? before : await anew(tenant, thread, before)
+      const start = (await isOf(feed, before)) ? before : await anew(tenant, thread, before)
       const batch = await log.read(feed, start.cursor, entriesPerFold)
       if (batch.last <= start.cursor) return start
       let after = start
@@ -113,7 +112,7 @@ export function createCatchUp({ db, locksRows }: Database, log: Log): CatchUp {
         .where('tenant', '=', toColumn(tenant))
         .executeTakeFirst()
       const at = { cursor: Number(row?.cursor ?? 0), cursor_time: row?.cursor_time ?? '' }
-      const { cursor } = (await knows(log, feed, at)) ? at : { cursor: 0 }
+      const { cursor } = (await isOf(feed, at)) ? at : { cursor: 0 }
       const batch = await log.read(feed, cursor, readLimitEntries)
       if (batch.last <= cursor) return
       const entries = batch.events as unknown as Entries
@@ -132,7 +131,7 @@ export function createCatchUp({ db, locksRows }: Database, log: Log): CatchUp {
   const reset = async (tenant: string, thread: string): Promise<void> => {
     const before = await load(db, tenant, thread, false)
     const feed = threadFeed(tenant, thread)
-    if (!(await knows(log, feed, before))) return
+    if (!(await isOf(feed, before))) return
     const start = await rebuildsFrom(log, feed, thread, before)
     if (start === undefined) return
     const from = placeOf(start, start.cursor) + 2
@@ -143,13 +142,7 @@ export function createCatchUp({ db, locksRows }: Database, log: Log): CatchUp {
         .where('thread', '=', toColumn(thread))
         .where('position', '>=', from)
         .execute()
-      const { tenant: _tenant, thread: _thread, ...columns } = conversationRow(tenant, thread, since(start, from))
-      await tx
-        .updateTable('runcast_conversations')
-        .set(columns)
-        .where('tenant', '=', toColumn(tenant))
-        .where('thread', '=', toColumn(thread))
-        .execute()
+      await update(tx, tenant, thread, since(start, from))
     })
   }
 
@@ -205,15 +198,6 @@ export async function viewOf(log: Log, run: string): Promise<View> {
   }
 }
 
-/** Whether this is still the log that the cursor was read from: its entry stands there as it did, or is trimmed. */
-async function knows(log: Log, feed: Key, { cursor, cursor_time }: { cursor: number; cursor_time: string }) {
-  if (cursor === 0) return true
-  const batch = await log.read(feed, cursor - 1, 1)
-  if (batch.gap) return true
-  const [entry] = batch.events as unknown as Entries
-  return entry?.sequence === cursor && entry.timestamp === cursor_time
-}
-
 /**
  * Where a rebuild begins: behind the last entry of a run that is dropped, for nothing before it could be made again.
  * Undefined when the feed is empty.
@@ -254,6 +238,16 @@ function since(start: Conversation, from: number): Conversation {
     ...(shown && { shown_at, ...(user_id !== undefined && { user_id }) }),
     ...(titled && { title, title_at }),
   }
+}
+
+async function update(tx: Transaction<Tables>, tenant: string, thread: string, to: Conversation): Promise<void> {
+  const { tenant: _tenant, thread: _thread, ...columns } = conversationRow(tenant, thread, to)
+  await tx
+    .updateTable('runcast_conversations')
+    .set(columns)
+    .where('tenant', '=', toColumn(tenant))
+    .where('thread', '=', toColumn(thread))
+    .execute()
 }
 
 async function write(tx: Transaction<Tables>, tenant: string, thread: string, change: Change): Promise<void> {

@@ -91,6 +91,9 @@ function within(thrown: unknown, is: (error: Error) => boolean): boolean {
 function deepest(thrown: unknown): string {
   if (thrown instanceof AggregateError && thrown.errors.length > 0) return deepest(thrown.errors.at(-1))
   if (!(thrown instanceof Error)) return String(thrown)
+  // The broker's own words name what the client's do not, such as the topic in the way.
+  const said = (thrown as { serverErrorMessage?: unknown }).serverErrorMessage
+  if (typeof said === 'string' && said !== '') return said
   const cause = thrown.cause instanceof Error ? deepest(thrown.cause) : thrown.message
   return cause === thrown.message ? cause : `${thrown.message} (${cause})`
 }

@@ -4,7 +4,7 @@ import type { RuncastError } from '../error.ts'
 import type { RunPlace } from '../retention.ts'
 
 export interface Sink extends AsyncDisposable {
-  /** Follows this tenant too; throws `invalid_request` when no topic can be named after it. */
+  /** Follows this tenant too, from its first run on. */
   attend(tenant: string): void
   /** For `retention.hold`: whether the run is not sent yet. */
   readonly holds: (run: RunPlace) => Promise<boolean>
@@ -47,6 +47,8 @@ export interface SinkStatus extends SinkCounters {
   readonly lag: Lag | undefined
   /** What the sink itself holds in memory, however much waits in the log: runs that it has begun, and their next events. */
   readonly buffered: { readonly runs: number; readonly events: number; readonly bytes: number }
+  /** Tenants whose topics cannot be used, and why: their runs are not sent, and those of the others are. */
+  readonly refused: ReadonlyMap<string, RuncastError>
   /** Why it does not send, and since when that was tried last, ms since the epoch. */
   readonly failure?: { readonly error: RuncastError; readonly at: number }
 }

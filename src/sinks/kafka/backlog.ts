@@ -5,7 +5,16 @@ import { msOfIso } from '../../iso-time.ts'
 import { RuncastError } from '../../error.ts'
 import type { Event } from '../../event.ts'
 import type { Encoder, Format, Identity, Message } from '../../formats/format.ts'
-import { type FeedEntry, isRunEntry, type Log, type Numbered, readLimitEntries, runKey, tenantFeed } from '../../log.ts'
+import {
+  type FeedEntry,
+  hasEntry,
+  isRunEntry,
+  type Log,
+  type Numbered,
+  readLimitEntries,
+  runKey,
+  tenantFeed,
+} from '../../log.ts'
 import { emptyView, foldBatch, type View } from '../../state/fold.ts'
 import { atEndOfTurn } from '../../turn.ts'
 import { viewAt } from '../../view-at.ts'
@@ -38,6 +47,7 @@ export interface Load {
 export interface Backlog extends Disposable {
   /** The next load; without messages and runs when all is sent. */
   next(): Promise<Load>
+  /** Nothing is read of tenants that were not named here. */
   attend(tenant: string): void
 }
 
@@ -86,14 +96,13 @@ export function createBacklog(options: {
     cursors.runs.set(cursor.run, cursor)
     if (!cursor.done) lanes.set(cursor.run, { cursor, thread: '', ready: true, last })
   }
-  for (const cursor of cursors.runs.values()) add(cursor)
 
   const attend = (tenant: string) => {
     if (bells.has(tenant)) return
     bells.set(tenant, log.watch(tenantFeed(tenant), ring))
     if (!cursors.feeds.has(tenant)) cursors.feeds.set(tenant, { tenant, at: 0, time: '' })
+    for (const cursor of cursors.runs.values()) if (cursor.tenant === tenant) add(cursor)
   }
-  for (const tenant of cursors.feeds.keys()) attend(tenant)
 
   /** Another log than the one that the cursor was read from: nothing of it was sent. */
   const anew = (feed: FeedCursor) => {
@@ -111,7 +120,7 @@ export function createBacklog(options: {
   const followFeed = async (feed: FeedCursor, load: Draft) => {
     const key = tenantFeed(feed.tenant)
     if (!checked.has(feed.tenant)) {
-      if (!(await isThatLog(log, feed))) anew(feed)
+      if (!(await hasEntry(log, key, feed))) anew(feed)
       checked.add(feed.tenant)
     }
     for (;;) {
@@ -322,14 +331,6 @@ function count(counts: Map<string, number>, name: string, n: number): void {
 function forgotten(error: unknown): undefined {
   if (error instanceof RuncastError && error.code === 'cursor_gone') return undefined
   throw error
-}
-
-async function isThatLog(log: Log, { tenant, at, time }: FeedCursor): Promise<boolean> {
-  if (at === 0) return true
-  const batch = await log.read(tenantFeed(tenant), at - 1, 1)
-  if (batch.gap) return true
-  const [entry] = batch.events as unknown as readonly Numbered<FeedEntry>[]
-  return entry?.sequence === at && entry.timestamp === time
 }
 
 /** Whether an entry before this one speaks of the run as begun: then it was sent, and is forgotten here. */

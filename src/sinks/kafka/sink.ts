@@ -8,7 +8,7 @@ import { dashstream } from '../../formats/dashstream.ts'
 import type { Log } from '../../log.ts'
 import { answered, clientOptions, kafkaError, type Kafka, type KafkaPlace, loadKafka } from '../../kafka/client.ts'
 import { createFetcher } from '../../kafka/fetch.ts'
-import { compactedConfigs, ensureTopics } from '../../kafka/topics.ts'
+import { compactedConfigs, ensureTopics, topicsRefused } from '../../kafka/topics.ts'
 import type { Deps } from '../../runs.ts'
 import type { KindCounts, Lag, Sink, SinkCounters, SinkState, SinkStatus } from '../sink.ts'
 import { type Backlog, createBacklog, type Load } from './backlog.ts'
@@ -54,6 +54,8 @@ const drainMsDefault = 5_000
 /** Between two sessions, doubled with each failure: a broker needs seconds to come back, and a thousand sinks may wait. */
 const retryMsMin = 100
 const retryMsMax = 5_000
+/** So often a broker may answer that it is not ready for transactions yet, before that is told: about 3 s. */
+const quietTries = 5
 /** Without news, how long until the broker is asked whether it is there: as often as a scrape of metrics. */
 const idleMsMax = 10_000
 /** How long a dead sink's transaction may hold up the readers of its topics, if no other sink takes over. */
@@ -69,6 +71,14 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   const routing = createRouting(options)
   const me = deps.id()
   const tenants = new Set(options.tenants)
+  /** Those whose topics cannot be used, and why; the others are exported. */
+  const refused = new Map<string, RuncastError>()
+  /** What was told of them: once for each reason, though each session finds the same. */
+  const told = new Map<string, string>()
+  /** Whose topics were found well in this session. */
+  const admitted = new Set<string>()
+  /** Nobody has looked at their topics yet. */
+  const fresh = new Set<string>()
   const kinds: Record<string, KindCounts> = {}
   const dropped: Record<string, number> = {}
   const stopping = new AbortController()
@@ -95,14 +105,53 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     rung = true
     wake()
   }
+  const base = clientOptions(options, sink)
   const kindOf = (kind: string) => (kinds[kind] ??= { created: 0, sent: 0, failed: 0, pending: 0 })
 
+  /** Makes or checks the topics of tenants. What is wrong with those of one keeps no other from being exported. */
+  const admit = async (kafka: Kafka, candidates: readonly string[]) => {
+    for (const tenant of candidates) fresh.delete(tenant)
+    const wrong = await ensureTopics(kafka, base, candidates.filter(isNameable).flatMap(routing.plans), deps.sleep)
+    for (const tenant of candidates.filter(isNameable)) {
+      const own = new Map(routing.plans(tenant).flatMap(({ topic }) => entryOf(wrong, topic)))
+      if (own.size > 0) refused.set(tenant, topicsRefused(own))
+      else {
+        refused.delete(tenant)
+        admitted.add(tenant)
+        backlog?.attend(tenant)
+      }
+    }
+    const [error] = refused.values()
+    // At the start, when nobody is left, it is no tenant's own trouble.
+    if (state === 'starting' && admitted.size === 0 && error !== undefined) throw error
+    for (const [tenant, { code, message }] of refused) {
+      if (told.get(tenant) === message) continue
+      told.set(tenant, message)
+      onError(new RuncastError(code, `the runs of the tenant ${JSON.stringify(tenant)} are not exported: ${message}`))
+    }
+  }
+
+  /** False for a tenant that no topic can be named after. */
+  const isNameable = (tenant: string): boolean => {
+    try {
+      routing.check([tenant])
+      return true
+    } catch (thrown) {
+      refused.set(tenant, RuncastError.from(thrown))
+      return false
+    }
+  }
+
   const session = async (kafka: Kafka): Promise<void> => {
-    const base = clientOptions(options, sink)
-    await ensureTopics(kafka, base, [
-      { topic: cursorsTopic, partitions: 1, configs: compactedConfigs },
-      ...[...tenants].flatMap(routing.plans),
-    ])
+    const wrong = await ensureTopics(
+      kafka,
+      base,
+      [{ topic: cursorsTopic, partitions: 1, configs: compactedConfigs }],
+      deps.sleep,
+    )
+    if (wrong.size > 0) throw topicsRefused(wrong)
+    admitted.clear()
+    await admit(kafka, [...tenants])
     const admin = new kafka.Admin(base)
     const fetcher = createFetcher(kafka, admin, base)
     const producer = new kafka.Producer({
@@ -122,7 +171,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       const read = () => readCursors(admin, fetcher, { topic: cursorsTopic, sink })
       if (wasFenced && (await read()).owner !== me) throw fencedError(sink)
       wasFenced = false
-      await deliver(kafka, producer, await takeOver(producer, read))
+      await deliver(kafka, producer, await takeOver(kafka, producer, read))
     } finally {
       backlog?.[Symbol.dispose]()
       backlog = undefined
@@ -131,7 +180,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     }
   }
 
-  const takeOver = async (producer: Producer, read: () => Promise<Cursors>): Promise<Backlog> => {
+  const takeOver = async (kafka: Kafka, producer: Producer, read: () => Promise<Cursors>): Promise<Backlog> => {
     // From here on an earlier sink can write nothing more, so what the cursors say stays true.
     const first = await producer.beginTransaction(anyProducer)
     const found = await read()
@@ -139,11 +188,14 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     await first.commit()
     isOwner = true
     settle(found)
+    await admit(
+      kafka,
+      [...found.feeds.keys()].filter(tenant => !tenants.has(tenant)),
+    )
     cursors = found
     const next = createBacklog({ log, format, cursors: found, ring })
-    // Before anyone is told: who attends from now on must find it.
     backlog = next
-    for (const tenant of tenants) next.attend(tenant)
+    for (const tenant of admitted) next.attend(tenant)
     state = 'sending'
     failures = 0
     opened.resolve()
@@ -151,21 +203,16 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   }
 
   const deliver = async (kafka: Kafka, producer: Producer, from: Backlog) => {
-    const planned = new Set(tenants)
     let next: Promise<Load> | undefined
     while (!stopping.signal.aborted) {
+      if (fresh.size > 0) await admit(kafka, [...fresh])
       const load = await (next ?? take(from))
       next = undefined
       if (load.messages.length === 0 && load.runs.length === 0) {
-        if (closing) return
-        if (!rung) await idle(producer)
+        if (closing && fresh.size === 0) return
+        if (!rung) await idle(kafka, producer)
         if (!closing) await deps.sleep(lingerMs, stopping.signal).catch(() => {})
         continue
-      }
-      for (const { tenant } of load.messages) {
-        if (planned.has(tenant)) continue
-        await ensureTopics(kafka, clientOptions(options, sink), routing.plans(tenant))
-        planned.add(tenant)
       }
       const sending = send(producer, load)
       // Who has much to catch up with makes the next load while this one is on its way; else news gather meanwhile.
@@ -174,12 +221,17 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     }
   }
 
-  /** Until the bell rings. Nobody would learn from silence that the broker is gone: it is asked now and then. */
-  const idle = async (producer: Producer) => {
+  /**
+   * Until the bell rings. Nobody would learn from silence that the broker is gone: it is asked now and then, and whether
+   * somebody has mended the topics that were refused.
+   */
+  const idle = async (kafka: Kafka, producer: Producer) => {
     const rest = new AbortController()
     const bell = new Promise<void>(resolve => (wake = resolve)).then(() => rest.abort())
     await Promise.race([bell, deps.sleep(idleMsMax, rest.signal).catch(() => {})])
-    if (!rung) await producer.metadata({ topics: [cursorsTopic], forceUpdate: true })
+    if (rung) return
+    await producer.metadata({ topics: [cursorsTopic], forceUpdate: true })
+    if (refused.size > 0) await admit(kafka, [...refused.keys()])
   }
 
   const take = async (from: Backlog): Promise<Load> => {
@@ -262,7 +314,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
         wasFenced ||= isOwner && answered(thrown, 'PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH')
         state = 'retrying'
         opened.resolve()
-        failed(error) // also while closing: what is left has until `drainMs`
+        failed(error, failures < quietTries && isOpening(thrown)) // also while closing: what is left has until `drainMs`
       }
       const wait = Math.min(retryMsMax, retryMsMin * 2 ** failures++) * (0.5 + deps.random())
       await deps.sleep(wait, stopping.signal).catch(() => {})
@@ -270,9 +322,9 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     state = 'stopped'
   }
 
-  const failed = (error: RuncastError) => {
+  const failed = (error: RuncastError, isQuiet = false) => {
     failure = { error, at: deps.now() }
-    onError(error)
+    if (!isQuiet) onError(error)
   }
 
   const refuse = (error: RuncastError) => {
@@ -290,7 +342,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   })
 
   const counters = () => ({ kinds: structuredClone(kinds), dropped: { ...dropped }, transactions })
-  const waiting = createWaiting({ log, tenants, cursors: () => cursors, taken: () => taken })
+  const waiting = createWaiting({ log, tenants, refused, cursors: () => cursors, taken: () => taken })
   const running = run()
 
   return {
@@ -300,9 +352,9 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     opened: opened.promise,
     counters,
     attend(tenant) {
-      routing.check([tenant])
+      if (tenants.has(tenant)) return
       tenants.add(tenant)
-      backlog?.attend(tenant)
+      fresh.add(tenant)
       ring()
     },
     lag: waiting.lag,
@@ -322,6 +374,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
         lag: await waiting.lag().catch(() => undefined),
         ...counters(),
         buffered,
+        refused: new Map(refused),
         ...(!isWell && failure && { failure }),
       }
     },
@@ -348,9 +401,19 @@ function isFinal({ code }: RuncastError, state: SinkState): boolean {
   return (code === 'unauthenticated' || code === 'invalid_request') && state === 'starting'
 }
 
+/** A broker that has just started, or never had a transaction, makes and reads what it keeps of them first. */
+function isOpening(thrown: unknown): boolean {
+  return answered(thrown, 'NOT_COORDINATOR', 'COORDINATOR_NOT_AVAILABLE', 'COORDINATOR_LOAD_IN_PROGRESS')
+}
+
 function fencedError(sink: string): RuncastError {
   const message = `another sink sends as ${sink}; stop one of the two, or give it another transactionalId`
   return new RuncastError('conflict', message)
+}
+
+function entryOf(map: ReadonlyMap<string, string>, key: string): [string, string][] {
+  const value = map.get(key)
+  return value === undefined ? [] : [[key, value]]
 }
 
 function tooLarge(bytes: number, run: string, sequence: number): RuncastError {

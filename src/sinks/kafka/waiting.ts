@@ -31,11 +31,13 @@ interface Scan {
 export function createWaiting(options: {
   readonly log: Log
   readonly tenants: ReadonlySet<string>
+  /** Those whose runs are not sent: nothing of them waits. */
+  readonly refused: ReadonlyMap<string, unknown>
   readonly cursors: () => Cursors | undefined
   /** Taken out of the log, and not committed. */
   readonly taken: () => readonly Load[]
 }): Waiting {
-  const { log, tenants, cursors, taken } = options
+  const { log, tenants, refused, cursors, taken } = options
   const scans = new Map<string, Scan>()
 
   /** Reads each entry once; forgets what the sink has passed, and what the log has forgotten. */
@@ -77,13 +79,14 @@ export function createWaiting(options: {
         oldest = Math.min(oldest, time)
         runs.add(run)
       }
-      for (const { run, after, done } of known.runs.values()) {
-        const head = done ? undefined : await log.head(run)
+      for (const { run, tenant, after, done } of known.runs.values()) {
+        const head = done || refused.has(tenant) ? undefined : await log.head(run)
         if (head === undefined || head.last <= after) continue
         const [next] = (await log.read(runKey(run), after, 1)).events
         count(run, head.last - after, Date.parse(next?.timestamp ?? '') || head.created_at)
       }
       for (const tenant of tenants) {
+        if (refused.has(tenant)) continue
         for (const [run, { last, time }] of await unseen(tenant)) {
           if (!known.runs.has(run)) count(run, last ?? (await log.head(run))?.last ?? 0, time)
         }
@@ -91,7 +94,7 @@ export function createWaiting(options: {
       return { events, runs: runs.size, ...(events > 0 && { oldest }) }
     },
     async holds({ run_id, tenant }) {
-      if (!tenants.has(tenant)) return false
+      if (!tenants.has(tenant) || refused.has(tenant)) return false
       const known = cursors()
       if (known === undefined) return true
       const cursor = known.runs.get(run_id)

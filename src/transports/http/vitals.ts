@@ -20,7 +20,7 @@ export async function healthOf({ sink, source }: Vitals, { now, tells }: { now: 
 }
 
 function sinkHealth(status: SinkStatus, now: number, tells: boolean) {
-  const { state, lag, buffered, kinds, dropped, transactions, failure } = status
+  const { state, lag, buffered, kinds, dropped, transactions, refused, failure } = status
   return {
     state,
     lag: lag ? { events: lag.events, runs: lag.runs, oldest_seconds: ageOf(lag.oldest, now) } : null,
@@ -31,6 +31,8 @@ function sinkHealth(status: SinkStatus, now: number, tells: boolean) {
         timestamp: new Date(failure.at).toISOString(),
       },
     }),
+    // Names of tenants are not for everyone who may ask: the server's own lines say who, and why.
+    refused_tenants: refused.size,
     buffered,
     messages: kinds,
     dropped,
@@ -91,7 +93,7 @@ const stateSet = (states: readonly string[], state: string): Sample[] =>
   states.map(one => [{ state: one }, one === state ? 1 : 0])
 
 function takeSink(take: Take, status: SinkStatus, now: number): void {
-  const { state, lag, buffered, kinds, dropped, transactions } = status
+  const { state, lag, buffered, kinds, dropped, transactions, refused } = status
   const outcomes = Object.entries(kinds).flatMap(([kind, { sent, failed }]): Sample[] => [
     [{ kind, outcome: 'sent' }, sent],
     [{ kind, outcome: 'failed' }, failed],
@@ -102,6 +104,7 @@ function takeSink(take: Take, status: SinkStatus, now: number): void {
   take('gauge', 'runcast_sink_lag_runs', 'Runs with events not exported yet.', one(lag?.runs))
   const age = lag && ageOf(lag.oldest, now)
   take('gauge', 'runcast_sink_lag_seconds', 'Age of the oldest event not exported yet.', one(age))
+  take('gauge', 'runcast_sink_refused_tenants', 'Tenants whose topics cannot be used.', one(refused.size))
   take('gauge', 'runcast_sink_buffered_bytes', 'Bytes that the export holds in memory.', one(buffered.bytes))
   take('counter', 'runcast_sink_messages_total', 'Messages that are decided, by kind and outcome.', outcomes)
   take('gauge', 'runcast_sink_messages_pending', 'Messages in an open transaction, by kind.', each('kind', pending))
