@@ -82,25 +82,25 @@ async function drain<O>(generator: Yields<O>, itemsOnly: boolean, stage: Stage):
   if (stage.signal.aborted) stop()
   else stage.signal.addEventListener('abort', stop, { once: true })
   try {
-    for (;;) {
-      const { value, done } = await generator.next()
-      if (done) return value
+    let step = await generator.next()
+    while (!step.done) {
       try {
-        void stage.emit(bodyOf(value, itemsOnly))
+        void stage.emit(bodyOf(step.value, itemsOnly))
       } catch (refusal) {
-        // The agent may catch what it yielded wrongly, as it could at a call.
-        const next = await generator.throw(refusal)
-        if (next.done) return next.value
-        void stage.emit(bodyOf(next.value, itemsOnly))
+        step = await generator.throw(refusal) // it may catch what it yielded wrongly, as it could at a call
+        continue
       }
       const waiting = stage.congested()
-      if (!waiting || stage.signal.aborted) continue
-      // Not `Promise.race` with the signal: it would keep a reaction for each wait as long as the run lives.
-      await new Promise<void>((resolve, reject) => {
-        wake = resolve
-        waiting.then(resolve, reject)
-      })
+      if (waiting && !stage.signal.aborted) {
+        // Not `Promise.race` with the signal: it would keep a reaction for each wait as long as the run lives.
+        await new Promise<void>((resolve, reject) => {
+          wake = resolve
+          waiting.then(resolve, reject)
+        })
+      }
+      step = await generator.next()
     }
+    return step.value
   } finally {
     stage.signal.removeEventListener('abort', stop)
   }

@@ -146,6 +146,19 @@ const spoofs = defineAgent({ name: 'spoofs' }, async (_input: unknown, ctx) => {
   return refused
 })
 
+const yieldsWrongly = defineAgent({ name: 'yields-wrongly' }, async function* () {
+  const refused: string[] = []
+  for (const wrong of [{ type: 'progress' }, { type: 'token' }, { type: 'complete' }]) {
+    try {
+      yield wrong
+    } catch (error) {
+      refused.push((error as Error).message)
+    }
+  }
+  yield 'and on'
+  return refused
+})
+
 const yieldsEnd = defineAgent({ name: 'yields-end' }, async function* () {
   yield { type: 'complete', output: 'spoofed', latency_seconds: 0 }
 })
@@ -169,6 +182,7 @@ const agents: readonly Agent[] = [
   counter,
   patient,
   waits,
+  yieldsWrongly,
   stubborn,
   fails,
   troubled,
@@ -317,6 +331,14 @@ export function runsSuite(row: RunsRow): void {
     },
     { cancelGraceMs: 50 },
   )
+
+  promise('each wrong yield is thrown back into its generator, which may go on', async runs => {
+    const { run_id } = await runs.start('yields-wrongly', {})
+    assert.deepEqual(types(await eventsOf(runs, run_id)), ['started', 'token', 'complete'])
+    const refused = (await runs.get(run_id)).output as string[]
+    assert.equal(refused.length, 3)
+    assert.match(refused[1] ?? '', /token\.content must be a string, not undefined/)
+  })
 
   promise('DK29 a stopped agent finds an error in its signal, and in what it waits for', async runs => {
     const { run_id } = await runs.start('waits', {})
