@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { connect } from '../src/client/index.ts'
-import { api, fetchHandler } from '../src/http.ts'
+import { api, fetchHandler, nodeHandler } from '../src/http.ts'
 import { defineAgent } from '../src/index.ts'
 import { start as startExpress } from '../examples/mount/express.ts'
 import { start as startFastify } from '../examples/mount/fastify.ts'
@@ -75,6 +75,21 @@ for (const { name, prefix, open } of rows) {
     assert.equal(gone.status, 204)
   })
 }
+
+test('behind a body parser, node:http and Express are told at once where the handler belongs', async () => {
+  const agent = defineAgent({ name: 'echo' }, input => input)
+  await using app = await api({ agents: [agent] })
+  const express = (await import('express')).default
+  const server = express().use(express.json()).use('/agents', nodeHandler(app))
+  await using listens = await listening(createServer(server))
+  const post = { method: 'POST', body: '{"a":1}', headers: { 'content-type': 'application/json' } }
+  const refused = await fetch(`${listens.url}/agents/invoke`, post)
+  assert.equal(refused.status, 500)
+  const { code, error } = (await refused.json()) as { code: string; error: string }
+  assert.equal(code, 'internal')
+  assert.match(error, /body was read before.*before any body parser/)
+  assert.equal((await fetch(`${listens.url}/agents/health`)).status, 200)
+})
 
 /** Talks until it is stopped, and says so; or as much as it is told to, at once. */
 const talker = (stopped: () => void, begun = () => {}) =>

@@ -71,6 +71,13 @@ export function refuseExpectation({ headers }: IncomingMessage, response: Server
   response.writeHead(417, { 'content-type': 'application/json; charset=utf-8', connection: 'close' }).end(body)
 }
 
+/** A body that a parser in front of a mounted handler has taken. Who mounts it is to read this: it is no secret. */
+export function refuseRead(response: ServerResponse): void {
+  const message = "the request's body was read before it came here; mount runcast before any body parser"
+  const body = JSON.stringify(new RuncastError('internal', message))
+  response.writeHead(500, { 'content-type': 'application/json; charset=utf-8' }).end(body)
+}
+
 function answerOf(status: number, error: RuncastError): string {
   const body = JSON.stringify(error)
   const head = [

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import type { ReadableStream as WebStream } from 'node:stream/web'
 import type { FastifyPluginAsync } from 'fastify'
+import { refuseRead } from './errors.ts'
 import { type App, registerApi, streamsOf } from './app.ts'
 import type { AppOptions } from './parts.ts'
 import { mounted } from './request.ts'
@@ -11,7 +12,11 @@ import { mounted } from './request.ts'
 /** A handler for `node:http` and, mounted before any body parser, for Express. */
 export function nodeHandler({ fastify }: App): (request: IncomingMessage, response: ServerResponse) => void {
   const ready = fastify.ready()
-  return (request, response) => void ready.then(() => fastify.routing(request, response))
+  return (request, response) => {
+    // Nothing would ever come of waiting for it again.
+    if (request.readableDidRead) return refuseRead(response)
+    void ready.then(() => fastify.routing(request, response))
+  }
 }
 
 /** A Fastify plugin: `fastify.register(fastifyPlugin(options), { prefix: '/agents' })`. */
