@@ -80,6 +80,11 @@ export function entryOfEvent(event: Event): Entry {
     body += name === 'content' ? `"content":${text}` : `${JSON.stringify(name)}:${text}`
   }
   body += body === '' ? '{}' : '}'
+  return fieldsEntry(type, time, body)
+}
+
+/** Fields that are JSON already, as an entry. */
+export function fieldsEntry(type: string, time: number, body: string): Entry {
   return { type, code: codeOf(type), time, body: lineSeparators.test(body) ? escaped(body) : body }
 }
 

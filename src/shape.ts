@@ -143,13 +143,19 @@ function writeDigits(into: Buffer, at: number, number: number, digits: number): 
   return at + digits
 }
 
-let stampMs = Number.NaN
+let secondMs = Number.NaN
 let stampBytes = Buffer.alloc(0)
-/** Many events share a millisecond. */
+/** Where the three digits of the milliseconds are. */
+let millisAt = 0
+
+/** Many events share a second. */
 function stampOf(ms: number): Buffer {
-  if (ms !== stampMs) {
+  const within = ms - secondMs
+  if (within >= 0 && within < 1000 && Number.isInteger(within)) writeDigits(stampBytes, millisAt, within, 3)
+  else {
     stampBytes = Buffer.from(`,"timestamp":"${isoTime(ms)}"`)
-    stampMs = ms
+    millisAt = stampBytes.length - '000Z"'.length
+    secondMs = Math.floor(ms / 1000) * 1000
   }
   return stampBytes
 }

@@ -571,7 +571,8 @@ test('a token of ours is read straight to the event as it is by way of its messa
   const check = (payload: Uint8Array) => {
     const told = (read: () => Decoded) => {
       try {
-        return read()
+        const { batches, problems } = read()
+        return { batches: batches.map(batch => [{ ...batch, told: 0 }, batch.events, batch.entries?.()]), problems }
       } catch (thrown) {
         return RuncastError.from(thrown).details['reason']
       }
@@ -592,6 +593,32 @@ test('a token of ours is read straight to the event as it is by way of its messa
       edited[at] = byte
       check(edited)
     }
+})
+
+test('DF21 H30 tokens of ours that follow on are taken as they are by way of their messages, whatever comes between', () => {
+  const tokens = ['r1', 'r2', 'r3'].flatMap(run =>
+    [`${run} `, 'other '].flatMap(content => {
+      const bodies = Array.from({ length: 40 }, (_, i) => ({ type: 'token' as const, content: content + i }))
+      return payloads(dashstreamEncoder({ ...identity, run })(as(run, eventsOf(bodies))))
+    }),
+  )
+  const steps = fc.record({ from: fc.nat(tokens.length - 1), count: fc.integer({ min: 1, max: 20 }) })
+  fc.assert(
+    fc.property(fc.array(steps, { maxLength: 20 }), fc.boolean(), (parts, fromBeginning) => {
+      const order = parts.flatMap(({ from, count }) => tokens.slice(from, from + count))
+      const bounds = { fromBeginning, lanesMax: 2, seenMax: 30 }
+      const [straight, byMessage] = [dashstreamDecoder(bounds), dashstreamDecoder(bounds)]
+      const told = ({ batches, problems }: Decoded) => [
+        batches.map(each => [{ ...each, told: 0 }, each.events]),
+        problems,
+      ]
+      for (const payload of order) {
+        assert.deepEqual(told(straight.push(payload)), told(byMessage.take(decodeDashStream(payload))))
+      }
+      assert.deepEqual(told(straight.flush()), told(byMessage.flush()))
+    }),
+    { numRuns: 300 },
+  )
 })
 
 test('H30 H32 ids and numbers are told apart by every bit of them, also those that somebody chose so that they collide', () => {

@@ -2,6 +2,7 @@
 // events they were made from; those of others become runs of their thread, from GRAPH_START (or the first one seen) to
 // GRAPH_END or GRAPH_ERROR, numbered here. It must never number over a hole: what is missing is a gap, and stays one.
 import { createHash } from 'node:crypto'
+import { type Entry, entryOfEvent, type Gap } from '../batch.ts'
 import { type Event, eventId, isTerminal } from '../event.ts'
 import type { DashStreamMessage, Header } from '../gen/dashstream/v1/dashstream_pb.ts'
 import type { LooseBody } from './body.ts'
@@ -9,7 +10,7 @@ import { type DecodeOptions, decodeDashStream } from './dashstream-codec.ts'
 import { readForeign } from './dashstream-foreign.ts'
 import { hex, isoOf } from './dashstream-names.ts'
 import { bodyBytesMax } from './dashstream-frame.ts'
-import { readOwnToken } from './dashstream-hot-token.ts'
+import { OwnToken, readOwnToken } from './dashstream-hot-token.ts'
 import { type Arrival, createOrder, type Ordered } from './dashstream-order.ts'
 import { readOwn, type Single } from './dashstream-read.ts'
 import { type Decoded, type Decoder, emptyDecoded, type Problem, type RunBatch } from './format.ts'
@@ -33,16 +34,50 @@ interface Item extends Arrival {
   readonly tenant: string
   readonly thread: string
   /** Ours: the event. */
-  readonly event?: Event
+  readonly event?: Event | OwnToken
   /** A stranger's: what it says. */
   readonly told?: { readonly header: Header; readonly body: LooseBody }
 }
 
 /** A batch that still grows. */
-interface Draft extends RunBatch {
+class Draft implements RunBatch {
+  readonly run_id: string
+  readonly tenant: string
+  readonly thread: string
+  readonly after: number
   last: number
-  state: RunBatch['state']
-  readonly events: Event[]
+  state: RunBatch['state'] = 'open'
+  declare readonly gap?: Gap
+  private readonly told: (Event | OwnToken)[] = []
+
+  constructor(run_id: string, { tenant, thread }: Pick<Item, 'tenant' | 'thread'>, after: number, gap?: Gap) {
+    this.run_id = run_id
+    this.tenant = tenant
+    this.thread = thread
+    this.after = after
+    this.last = after
+    if (gap !== undefined) this.gap = gap
+  }
+
+  add(event: Event | OwnToken): void {
+    this.told.push(event)
+    this.last = event.sequence
+    this.state = isTerminal(event.type) ? 'sealed' : 'open'
+  }
+
+  get events(): Event[] {
+    return this.told.map(event => (event instanceof OwnToken ? event.event() : event))
+  }
+
+  entries(): Entry[] {
+    return this.told.map(event => (event instanceof OwnToken ? event.entry() : entryOfEvent(event)))
+  }
+}
+
+/** The last sequence of a run of ours, and whether it was the end. */
+interface OwnRun {
+  last: number
+  ended: boolean
 }
 
 /** The run that a thread of a stranger is in. */
@@ -60,8 +95,8 @@ interface OpenRun {
 
 export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder {
   const threads = new Map<string, OpenRun>()
-  /** The last sequence of each run of ours, and whether it was the end. */
-  const runs = new Map<string, { last: number; ended: boolean }>()
+  const runs = new Map<string, OwnRun>()
+  let newest: { lane: string; run: OwnRun } | undefined
   /** What is being told: the caller's, while a call lasts. */
   let batches: Draft[] = []
   let problems: Problem[] = []
@@ -71,6 +106,7 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     forget: lane => {
       threads.delete(lane)
       runs.delete(lane)
+      newest = undefined
     },
     ...(options.fromBeginning === undefined ? {} : { fromBeginning: options.fromBeginning }),
     ...(options.lanesMax === undefined ? {} : { lanesMax: options.lanesMax }),
@@ -83,9 +119,17 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     else strangersEvent(lane, item, missing)
   }
 
-  const ownEvent = (lane: string, item: Item, event: Event) => {
-    let run = runs.get(lane)
-    if (run === undefined) runs.set(lane, (run = { last: 0, ended: false }))
+  const runOf = (lane: string): OwnRun => {
+    // Neighbours are mostly of one run.
+    if (newest?.lane === lane) return newest.run
+    const run = runs.get(lane) ?? { last: 0, ended: false }
+    runs.set(lane, run)
+    newest = { lane, run }
+    return run
+  }
+
+  const ownEvent = (lane: string, item: Item, event: Event | OwnToken) => {
+    const run = runOf(lane)
     if (run.ended) return report('after_end', item)
     hand(item, event, run.last)
     run.last = event.sequence
@@ -134,19 +178,15 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
   }
 
   /** Adds an event to the last batch where it follows on, else begins one; `before` is the last one of its run. */
-  const hand = ({ tenant, thread }: Pick<Item, 'tenant' | 'thread'>, event: Event, before: number) => {
+  const hand = (of: Pick<Item, 'tenant' | 'thread'>, event: Event | OwnToken, before: number) => {
     const { run_id, sequence } = event
-    const state = isTerminal(event.type) ? 'sealed' : 'open'
-    const last = batches.at(-1)
     const hole = sequence !== before + 1
-    if (!hole && last?.run_id === run_id && last.tenant === tenant && last.last === before) {
-      last.events.push(event)
-      last.last = sequence
-      last.state = state
-      return
+    let batch = batches[batches.length - 1]
+    if (hole || batch?.run_id !== run_id || batch.tenant !== of.tenant || batch.last !== before) {
+      batch = new Draft(run_id, of, sequence - 1, hole ? { requested: before, oldest: sequence } : undefined)
+      batches.push(batch)
     }
-    const gap = hole ? { gap: { requested: before, oldest: sequence } } : {}
-    batches.push({ run_id, tenant, thread, after: sequence - 1, last: sequence, events: [event], state, ...gap })
+    batch.add(event)
   }
 
   const report = (kind: Problem['kind'], item: Item, more: Partial<Problem> = {}) => {
@@ -157,7 +197,8 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
   }
 
   const arrive = (item: Item) => {
-    const lane = laneOf(item)
+    const { tenant, thread, event } = item
+    const lane = laneOf(tenant, thread, event === undefined ? '' : (event.run_id ?? ''))
     // Number 0 is no position (H22): it goes on at once, and moves no cursor.
     if (item.position === 0n) {
       if (order.known(lane, item)) return report('duplicate', item)
@@ -198,9 +239,14 @@ export function dashstreamDecoder(options: DashDecoderOptions = {}): DashDecoder
     push(payload, into = emptyDecoded()) {
       const token = payload.length - 1 <= (options.bodyBytesMax ?? bodyBytesMax) ? readOwnToken(payload) : undefined
       if (token === undefined) return take(decodeDashStream(payload, options), into)
-      const { tenant, thread, idAt, event } = token
+      const { tenant, thread, idAt, sequence, run_id } = token
       tellTo(into)
-      arrive({ position: BigInt(event.sequence), id: payload, idAt, restart: false, tenant, thread, event })
+      const lane = laneOf(tenant, thread, run_id)
+      const run = runOf(lane)
+      if (!run.ended && order.follows(lane, sequence, payload, idAt)) {
+        hand(token, token, run.last)
+        run.last = sequence
+      } else arrive({ position: BigInt(sequence), id: payload, idAt, restart: false, tenant, thread, event: token })
       return into
     },
     flush() {
@@ -243,8 +289,7 @@ function itemOf(message: Single, header: Header | undefined): Item[] {
 }
 
 /** Runs of ours are in order by themselves; a stranger's thread is one sequence. Never across tenants. */
-function laneOf({ tenant, thread, event }: Item): string {
-  const run = event === undefined ? '' : (event.run_id ?? '')
+function laneOf(tenant: string, thread: string, run: string): string {
   // Neighbours are mostly of one lane.
   if (tenant === latest.tenant && thread === latest.thread && run === latest.run) return latest.lane
   const lane = JSON.stringify(run === '' ? [tenant, 'thread', thread] : [tenant, 'run', run])

@@ -1,9 +1,10 @@
-// Tokens of ours straight from a payload to the event: they are nearly all that a topic holds, and a message object with
+// Tokens of ours straight from a payload to what a log keeps: they are nearly all that a topic holds, and a message object with
 // its sixty fields in between costs more than both ends. Only the usual form is read here.
 // It must never decide an error, nor read anything otherwise than dashstream-hot-decode.ts and dashstream-read.ts do: at
 // whatever is unusual it answers `undefined`, and those judge.
-import { isoTime } from '../iso-time.ts'
+import { type Entry, fieldsEntry } from '../batch.ts'
 import { type Event, eventId, runIdPattern } from '../event.ts'
+import { isoTime } from '../iso-time.ts'
 import { rawByte } from './dashstream-frame.ts'
 import {
   begin,
@@ -21,12 +22,60 @@ import {
   skipBytes,
 } from './dashstream-hot-wire.ts'
 
-export interface OwnToken {
+/** One token, which is an event for who asks, or an entry without one. */
+export class OwnToken {
+  readonly type = 'token'
   readonly tenant: string
   readonly thread: string
+  readonly run_id: string
+  readonly sequence: number
   /** Where its message id stands in the payload. */
   readonly idAt: number
-  readonly event: Event
+  private readonly time: number
+  private readonly content: string
+  private readonly request: string
+  private readonly model: string
+  private readonly index: number
+
+  /** Of the header that was read last. */
+  constructor(content: string, request: string, model: string, index: number) {
+    this.tenant = tenant
+    this.thread = thread
+    this.run_id = run
+    this.sequence = sequence
+    this.idAt = idAt
+    this.time = timestampUs / 1_000
+    this.content = content
+    this.request = request
+    this.model = model
+    this.index = index
+  }
+
+  event(): Event {
+    const { type, run_id, sequence, content, request, model, index } = this
+    const event: Extract<Event, { type: 'token' }> = {
+      id: eventId(run_id, sequence),
+      type,
+      run_id,
+      sequence,
+      timestamp: isoTime(this.time),
+      content,
+    }
+    if (request !== '') event.llm_request_id = request
+    if (model !== '') event.model = model
+    if (index !== 0) event.index = index
+    return event
+  }
+
+  /** What `entryOfEvent` makes of the event. */
+  entry(): Entry {
+    const { request, model, index } = this
+    let fields = `{"content":${JSON.stringify(this.content)}`
+    if (request !== '') fields += `,"llm_request_id":${JSON.stringify(request)}`
+    if (model !== '') fields += `,"model":${JSON.stringify(model)}`
+    if (index !== 0) fields += `,"index":${index}`
+    return fieldsEntry(this.type, this.time, `${fields}}`)
+  }
 }
 
 // The header that is being read.
@@ -55,19 +104,7 @@ export function readOwnToken(payload: Uint8Array): OwnToken | undefined {
     else fail()
   }
   if (!finish() || !isUsual()) return undefined
-  const timestamp = isoTime(timestampUs / 1_000)
-  const event: Extract<Event, { type: 'token' }> = {
-    id: eventId(run, sequence),
-    type: 'token',
-    run_id: run,
-    sequence,
-    timestamp,
-    content,
-  }
-  if (request !== '') event.llm_request_id = request
-  if (model !== '') event.model = model
-  if (index !== 0) event.index = index
-  return { tenant, thread, idAt, event }
+  return new OwnToken(content, request, model, index)
 }
 
 const tokenTag = 0x1a

@@ -38,6 +38,8 @@ export interface Ordered<T extends Arrival> {
 export interface Order<T extends Arrival> {
   /** Takes one in; what can go on is appended to `out`. */
   arrive(lane: string, arrival: T, out: Ordered<T>[]): Verdict
+  /** Takes one in if it is simply the next of its lane, as nearly all are; else nothing has changed. */
+  follows(lane: string, position: number, id: Uint8Array, idAt: number): boolean
   /** Of messages without number: whether this id was here before in its lane. */
   known(lane: string, arrival: Arrival): boolean
   /** Lets everything go that waits, holes included. */
@@ -45,16 +47,32 @@ export interface Order<T extends Arrival> {
   readonly waiting: number
 }
 
-interface Lane<T extends Arrival> {
+class Lane<T extends Arrival> {
   /** Short for its key, in what is remembered. */
   readonly index: number
-  /** The last number that went on; absent before the first number. */
-  position: bigint | undefined
   /** Something went on: from then on what is missing is a hole. */
   begun: boolean
   /** Counts restarts: their numbers are others than the same ones before. */
-  epoch: number
-  readonly ahead: Map<bigint, T>
+  epoch = 0
+  readonly ahead = new Map<bigint, T>()
+  /** The last number that went on, unless it is safe: then the next one is a number, which costs a tenth. */
+  private unsafe: bigint | undefined
+  next: number | undefined
+
+  constructor(index: number, begun: boolean) {
+    this.index = index
+    this.begun = begun
+  }
+
+  /** The last number that went on; absent before the first number. */
+  get position(): bigint | undefined {
+    return this.next === undefined ? this.unsafe : BigInt(this.next - 1)
+  }
+
+  set position(position: bigint) {
+    this.unsafe = position
+    this.next = position < Number.MAX_SAFE_INTEGER ? Number(position) + 1 : undefined
+  }
 }
 
 export interface OrderOptions<T extends Arrival> {
@@ -86,8 +104,7 @@ export function createOrder<T extends Arrival>(options: OrderOptions<T>): Order<
       return known
     }
     if (lanes.size >= (options.lanesMax ?? lanesMax)) forgetOldest()
-    const begun = options.fromBeginning ?? false
-    const lane = { index: lanesMade++, position: undefined, begun, epoch: 0, ahead: new Map<bigint, T>() }
+    const lane = new Lane<T>(lanesMade++, options.fromBeginning ?? false)
     lanes.set(key, lane)
     newest = { key, lane }
     return lane
@@ -122,20 +139,18 @@ export function createOrder<T extends Arrival>(options: OrderOptions<T>): Order<
       return waiting
     },
     known(key, { id, idAt }) {
-      const { index } = laneOf(key)
-      if (seen.hasId(index, id, idAt)) return true
-      seen.rememberId(index, id, idAt)
-      return false
+      return !seen.takeId(laneOf(key).index, id, idAt)
     },
     arrive(key, arrival, out) {
       const lane = laneOf(key)
       const { position, id, idAt } = arrival
       // Near the beginning the first ones may only be late; further on, this is where one joined (not a gap).
-      lane.position ??= lane.begun || position <= BigInt(reorderWindow) ? 0n : position - 1n
+      const last = lane.position ?? (lane.begun || position <= BigInt(reorderWindow) ? 0n : position - 1n)
+      lane.position = last
       if (seen.hasId(lane.index, id, idAt)) return 'duplicate'
-      const next = lane.ahead.size === 0 && position === lane.position + 1n
+      const next = lane.ahead.size === 0 && position === last + 1n
       if (!next && !arrival.restart && seen.hasNumber(lane.index, lane.epoch, position)) return 'conflict'
-      if (position <= lane.position) {
+      if (position <= last) {
         if (!arrival.restart) return 'late'
         letGo(key, lane, out, 0)
         lane.position = position - 1n
@@ -154,6 +169,14 @@ export function createOrder<T extends Arrival>(options: OrderOptions<T>): Order<
       waiting++
       letGo(key, lane, out, reorderWindow)
       return after ? 'reordered' : 'taken'
+    },
+    follows(key, position, id, idAt) {
+      const lane = laneOf(key)
+      if (position !== lane.next || lane.ahead.size > 0 || !seen.takeId(lane.index, id, idAt)) return false
+      seen.rememberNumber(lane.index, lane.epoch, position)
+      lane.next++
+      lane.begun = true
+      return true
     },
     flush(out) {
       if (waiting > 0) for (const [key, lane] of lanes) letGo(key, lane, out, 0)

@@ -6,9 +6,11 @@ export interface Seen {
   /** Whether the id of 16 bytes that stands at this place was here before in its lane. */
   hasId(lane: number, bytes: Uint8Array, at: number): boolean
   /** Whether a message with this number was taken before. */
-  hasNumber(lane: number, epoch: number, position: bigint): boolean
+  hasNumber(lane: number, epoch: number, position: number | bigint): boolean
   rememberId(lane: number, bytes: Uint8Array, at: number): void
-  rememberNumber(lane: number, epoch: number, position: bigint): void
+  /** Remembers the id; false when it was here before. */
+  takeId(lane: number, bytes: Uint8Array, at: number): boolean
+  rememberNumber(lane: number, epoch: number, position: number | bigint): void
 }
 
 /** `max` messages: when the younger generation holds half of them, the older goes as a whole. */
@@ -18,11 +20,13 @@ export function createSeen(max: number): Seen {
   let old = createTable(slotsMin)
 
   const has = (): boolean => young.has() || old.has()
+  /** The key that was asked for last. */
   const put = () => {
     const full = young.count >= half * entriesPerMessage
     if (!full && young.put()) return
     old = young
     young = createTable(full ? old.slots : slotsMin)
+    young.has()
     young.put()
   }
   return {
@@ -36,10 +40,18 @@ export function createSeen(max: number): Seen {
     },
     rememberId(lane, bytes, at) {
       keyOfId(lane, bytes, at)
+      young.has()
       put()
+    },
+    takeId(lane, bytes, at) {
+      keyOfId(lane, bytes, at)
+      if (has()) return false
+      put()
+      return true
     },
     rememberNumber(lane, epoch, position) {
       keyOfNumber(lane, epoch, position)
+      young.has()
       put()
     },
   }
@@ -59,12 +71,12 @@ function keyOfId(lane: number, bytes: Uint8Array, from: number): void {
   key[4] = lane * 2 + 1
 }
 
-function keyOfNumber(lane: number, epoch: number, position: bigint): void {
-  const small = position <= 0xffff_ffffn
+function keyOfNumber(lane: number, epoch: number, position: number | bigint): void {
+  const big = typeof position === 'bigint'
   key[0] = epoch
   key[1] = 0
-  key[2] = small ? 0 : Number(position >> 32n)
-  key[3] = Number(small ? position : position & 0xffff_ffffn)
+  key[2] = big ? Number(position >> 32n) : Math.floor(position / 2 ** 32)
+  key[3] = big ? Number(position & 0xffff_ffffn) : position
   key[4] = lane * 2 + 2
 }
 
@@ -79,6 +91,8 @@ function createTable(slotsAtFirst: number) {
   let slots = slotsAtFirst
   let table = new Uint32Array(slots * words)
   let count = 0
+  /** Where the key that was asked for last is, or would be. */
+  let place = 0
 
   /** Where the key is, or the place for it; -1: too far. */
   const find = (): number => {
@@ -120,16 +134,18 @@ function createTable(slotsAtFirst: number) {
       return slots
     },
     has(): boolean {
-      const at = find()
-      return at !== -1 && table[at + 4] !== 0
+      place = find()
+      return place !== -1 && table[place + 4] !== 0
     },
-    /** False when there is no place near enough. */
+    /** The key that was asked for last; false when there is no place near enough. */
     put(): boolean {
-      if (count * 2 >= slots) grow()
-      const at = find()
-      if (at === -1) return false
-      if (table[at + 4] === 0) {
-        table.set(key, at)
+      if (count * 2 >= slots) {
+        grow()
+        place = find()
+      }
+      if (place === -1) return false
+      if (table[place + 4] === 0) {
+        for (let word = 0; word < words; word++) table[place + word] = key[word] as number
         count++
       }
       return true

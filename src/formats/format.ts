@@ -1,7 +1,7 @@
 // What a format is: the events of one run as messages, and messages as the events of runs again. It exists so that a
 // sink, a source and a transport need not know which format they carry. A format is a function over events and their
 // fold: it must never look at a clock, roll dice, or remember anything that the view does not say.
-import type { Batch } from '../batch.ts'
+import type { Batch, Entry } from '../batch.ts'
 import { RuncastError } from '../error.ts'
 import { type Event, runIdPattern } from '../event.ts'
 import type { View } from '../state/fold.ts'
@@ -46,6 +46,8 @@ export interface RunBatch extends Batch {
   readonly thread: string
   /** The task of chat.v1, which has its own ids. */
   readonly task?: string
+  /** The events as a log keeps them, where that costs less than making events first. */
+  entries?(): Entry[]
 }
 
 /** What was noticed about messages, and cannot be said in events. */

@@ -135,7 +135,9 @@ function committed(kafka: Kafka, topic: string, from: bigint, answer: PartitionA
       continue
     }
     if (batch.transactional && void_.has(batch.producerId)) continue
-    for (const record of batch.records()) if (record.offset >= from) records.push(record)
+    // Only the first batch may begin before what was asked for.
+    const some = batch.firstOffset < from
+    for (const record of batch.records()) if (!some || record.offset >= from) records.push(record)
   }
   const outOfRange = answer.errorCode === offsetOutOfRange
   return { topic, partition, offset, records, stable, highWatermark, logStart, outOfRange }

@@ -129,9 +129,9 @@ function unpacked(kafka: Kafka, batch: Buffer, compression: number): Buffer {
 }
 
 function readRecords(bytes: Buffer, batch: Buffer, { topic, partition }: Place): FetchedRecord[] {
-  const firstOffset = batch.readBigInt64BE(0)
   const appended = (batch.readInt16BE(attributesAt) & appendTimeBit) !== 0
   const time = Number(batch.readBigInt64BE(appended ? lastTimeAt : firstTimeAt))
+  const of = { topic, partition, bytes, firstOffset: batch.readBigInt64BE(0), time }
   const records: FetchedRecord[] = []
   const cursor = { bytes, at: 0 }
   for (let left = batch.readInt32BE(countAt); left > 0; left--) {
@@ -139,55 +139,72 @@ function readRecords(bytes: Buffer, batch: Buffer, { topic, partition }: Place):
     const end = cursor.at + length
     if (!(length > 0 && end <= bytes.length)) throw new Error(`a record of ${topic}/${partition} is cut off`)
     cursor.at++ // attributes, of which there are none
-    const timestamp = appended ? (varint(cursor), time) : time + varint(cursor)
-    const offset = firstOffset + BigInt(varint(cursor))
-    const keyAt = cursor.at
-    bytesOf(cursor, 'skip')
-    const value = bytesOf(cursor)
-    records.push(new Record(topic, partition, offset, timestamp, value, bytes, keyAt, cursor.at))
+    const later = varint(cursor)
+    records.push(new Record(of, appended ? 0 : later, varint(cursor), cursor.at))
     cursor.at = end
   }
   return records
 }
 
-/** A class, because its lazy getters are made once for all records. */
-class Record implements FetchedRecord {
-  readonly topic: string
-  readonly partition: number
-  readonly offset: bigint
-  readonly timestamp: number
-  readonly value: Buffer | null
-  private readonly bytes: Buffer
-  private readonly keyAt: number
-  private readonly headersAt: number
+/** What the records of a batch have in common. */
+interface Records extends Place {
+  readonly bytes: Buffer
+  readonly firstOffset: bigint
+  readonly time: number
+}
 
-  constructor(
-    topic: string,
-    partition: number,
-    offset: bigint,
-    timestamp: number,
-    value: Buffer | null,
-    bytes: Buffer,
-    keyAt: number,
-    headersAt: number,
-  ) {
-    this.topic = topic
-    this.partition = partition
-    this.offset = offset
-    this.timestamp = timestamp
-    this.value = value
-    this.bytes = bytes
+/** Small, for a fetch holds some ten thousand; its parts are made when they are asked for, and die young. */
+class Record implements FetchedRecord {
+  private readonly of: Records
+  private readonly later: number
+  private readonly index: number
+  private readonly keyAt: number
+
+  constructor(of: Records, later: number, index: number, keyAt: number) {
+    this.of = of
+    this.later = later
+    this.index = index
     this.keyAt = keyAt
-    this.headersAt = headersAt
+  }
+
+  get topic(): string {
+    return this.of.topic
+  }
+
+  get partition(): number {
+    return this.of.partition
+  }
+
+  get offset(): bigint {
+    return this.of.firstOffset + BigInt(this.index)
+  }
+
+  get timestamp(): number {
+    return this.of.time + this.later
   }
 
   get key(): Buffer | null {
-    return bytesOf({ bytes: this.bytes, at: this.keyAt })
+    return bytesOf(this.cursor())
+  }
+
+  get value(): Buffer | null {
+    return bytesOf(this.behind(1))
   }
 
   get headers(): FetchedRecord['headers'] {
-    const cursor = { bytes: this.bytes, at: this.headersAt }
+    const cursor = this.behind(2)
     return Array.from({ length: varint(cursor) }, () => [bytesOf(cursor), bytesOf(cursor)] as const)
+  }
+
+  private cursor(): Cursor {
+    return { bytes: this.of.bytes, at: this.keyAt }
+  }
+
+  /** Behind the key, or behind key and value. */
+  private behind(parts: 1 | 2): Cursor {
+    const cursor = this.cursor()
+    for (let part = 0; part < parts; part++) bytesOf(cursor, 'skip')
+    return cursor
   }
 }
 

@@ -3,8 +3,8 @@
 // letter first. It must never call all well that it does not see: coverage and lag say what is assigned, or unknown.
 import type { Consumer } from '@platformatic/kafka'
 import { memory } from '../backends/memory.ts'
+import { type Entry, entryOfEvent } from '../batch.ts'
 import { RuncastError } from '../error.ts'
-import type { Event } from '../event.ts'
 import { chatDecoder, chatTopics } from '../formats/chat.ts'
 import { dashstreamDecoder } from '../formats/dashstream.ts'
 import { type Decoded, type Decoder, emptyDecoded, type Problem, type RunBatch } from '../formats/format.ts'
@@ -18,7 +18,7 @@ import { createDeadLetters, type DeadLetters, deadLetterBytesMax, deadLetterTopi
 import { createMerge, partitionKey } from './merge.ts'
 import { type ReadOnlyRuns, readOnly } from './read-only.ts'
 import type { SourceStatus } from './status.ts'
-import { createRunWriter, type Refusal } from './write-runs.ts'
+import { createRunWriter, type Refusal, type RunEntries } from './write-runs.ts'
 
 export interface KafkaSourceOptions extends KafkaPlace {
   readonly format: 'dashstream' | 'chat'
@@ -178,7 +178,7 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
         }
       } finally {
         for (const problem of decoded.problems) report(problem)
-        await write(joined(decoded.batches))
+        await write(decoded.batches)
         for (const record of some.slice(0, taken)) merge.done(record)
         ready = ready.slice(taken)
       }
@@ -271,8 +271,8 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     report({ kind: 'undecodable', topic, partition, offset: String(offset), reason: error.details['reason'] })
   }
 
-  const write = async (batches: Iterable<RunBatch>) => {
-    for (const batch of batches) {
+  const write = async (batches: readonly RunBatch[]) => {
+    for (const batch of joined(batches)) {
       const refusal = await writer.write(batch)
       if (refusal !== undefined) report({ kind: refusal, run_id: batch.run_id, tenant: batch.tenant })
     }
@@ -342,22 +342,23 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
 }
 
 /** Batches of one run that follow on are one, for each costs an append; in the order of their first events. */
-function joined(batches: readonly RunBatch[]): RunBatch[] {
-  const out: RunBatch[] = []
-  /** Where the latest batch of a run is. */
-  const latest = new Map<string, number>()
+function joined(batches: readonly RunBatch[]): RunEntries[] {
+  const out: (RunEntries & { last: number; readonly entries: Entry[] })[] = []
+  /** The latest of each run. */
+  const latest = new Map<string, (typeof out)[number]>()
   for (const batch of batches) {
+    const { run_id, tenant, thread, after, last, gap } = batch
     // A run's id has no space.
-    const key = `${batch.run_id} ${batch.tenant}`
-    const at = latest.get(key)
-    const before = at === undefined ? undefined : (out[at] as RunBatch & { readonly events: Event[] })
-    if (at !== undefined && before !== undefined && batch.gap === undefined && before.last === batch.after) {
-      for (const event of batch.events) before.events.push(event)
-      out[at] = { ...before, last: batch.last, state: batch.state }
+    const key = `${run_id} ${tenant}`
+    const before = latest.get(key)
+    const entries = batch.entries?.() ?? batch.events.map(entryOfEvent)
+    if (before !== undefined && gap === undefined && before.last === after) {
+      for (const entry of entries) before.entries.push(entry)
+      before.last = last
     } else {
-      latest.set(key, out.length)
-      // Its list is ours alone: the decoder keeps none.
-      out.push(batch)
+      const begun = { run_id, tenant, thread, last, entries }
+      latest.set(key, begun)
+      out.push(begun)
     }
   }
   return out

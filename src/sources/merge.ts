@@ -23,11 +23,11 @@ interface Entry {
 }
 
 interface Lane {
-  /** Offsets that came, ascending; those before `at` are done. */
-  outstanding: bigint[]
+  /** Records that came, ascending; those before `at` are done. */
+  outstanding: FetchedRecord[]
   at: number
   /** Done before one that came earlier. */
-  readonly early: Set<bigint>
+  readonly early: Set<FetchedRecord>
   /** What was fetched so far. */
   next: bigint
   /** The last round that found nothing more. */
@@ -54,7 +54,14 @@ export function createMerge(ordered: boolean): Merge {
 
   const laneOf = (topic: string, partition: number, next: bigint): Lane => {
     const key = partitionKey(topic, partition)
-    const lane = lanes.get(key) ?? { outstanding: [], at: 0, early: new Set<bigint>(), next, emptyAt: 0, latest: 0 }
+    const lane = lanes.get(key) ?? {
+      outstanding: [],
+      at: 0,
+      early: new Set<FetchedRecord>(),
+      next,
+      emptyAt: 0,
+      latest: 0,
+    }
     lanes.set(key, lane)
     newest = undefined
     return lane
@@ -107,11 +114,12 @@ export function createMerge(ordered: boolean): Merge {
       for (const { topic, partition, offset, records, highWatermark } of answers) {
         const lane = laneOf(topic, partition, offset)
         for (const record of records) {
-          lane.outstanding.push(record.offset)
+          lane.outstanding.push(record)
+          if (!ordered) continue
           lane.latest = Math.max(lane.latest, record.timestamp)
-          if (ordered) put(record)
-          else passing.push(record)
+          put(record)
         }
+        if (!ordered) passing = passing.concat(records)
         lane.next = offset
         // Undecided records are none that are missing: a transaction ends in one partition after the other.
         if (offset >= highWatermark) lane.emptyAt = round
@@ -126,22 +134,22 @@ export function createMerge(ordered: boolean): Merge {
       }
       return out
     },
-    done({ topic, partition, offset }) {
-      const lane = laneAt(topic, partition)
+    done(record) {
+      const lane = laneAt(record.topic, record.partition)
       if (lane === undefined) return
-      if (lane.outstanding[lane.at] !== offset) {
-        lane.early.add(offset)
+      if (lane.outstanding[lane.at] !== record) {
+        lane.early.add(record)
         return
       }
       lane.at++
-      while (lane.early.size > 0 && lane.early.delete(lane.outstanding[lane.at] as bigint)) lane.at++
+      while (lane.early.size > 0 && lane.early.delete(lane.outstanding[lane.at] as FetchedRecord)) lane.at++
       if (lane.at < lane.outstanding.length && lane.at < waitingMax) return
       lane.outstanding = lane.outstanding.slice(lane.at)
       lane.at = 0
     },
     positionOf(topic, partition) {
       const lane = lanes.get(partitionKey(topic, partition))
-      return lane && (lane.outstanding[lane.at] ?? lane.next)
+      return lane && (lane.outstanding[lane.at]?.offset ?? lane.next)
     },
     isAhead: (topic, partition) =>
       waitsOf(lanes.get(partitionKey(topic, partition))) > waitingMax &&

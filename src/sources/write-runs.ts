@@ -1,10 +1,9 @@
 // Runs that others told, as logs: what a decoder gives is appended as an owner would have, with head and feeds, so that
 // every reader of a log can read it. What is had already is not written again. It must never number over a hole: what
 // is missing is forgotten like what retention drops, and readers are told of the gap.
-import { type Entry, entryOf, entryOfEvent, plainEntry } from '../batch.ts'
+import { type Entry, entryOf, plainEntry } from '../batch.ts'
 import { RuncastError } from '../error.ts'
 import { type Event, isTerminal } from '../event.ts'
-import { msOfIso } from '../iso-time.ts'
 import type { RunBatch } from '../formats/format.ts'
 import {
   type FeedEntry,
@@ -26,8 +25,15 @@ import { viewAt } from '../view-at.ts'
 /** What kept a batch, or a part of it, out of the log. */
 export type Refusal = 'after_end' | 'other_tenant' | 'had_already' | 'hole_too_large'
 
+/** Consecutive events of a run, on their way into its log. */
+export interface RunEntries extends Pick<RunBatch, 'run_id' | 'tenant' | 'thread'> {
+  /** Of the last entry. */
+  readonly last: number
+  readonly entries: readonly Entry[]
+}
+
 export interface RunWriter {
-  write(batch: RunBatch): Promise<Refusal | undefined>
+  write(batch: RunEntries): Promise<Refusal | undefined>
 }
 
 /** Larger holes end the run: a number is a place in a log, and more than a log keeps is not made up. */
@@ -65,10 +71,10 @@ export function createRunWriter(options: {
     await announce(tenantFeed(tenant), entry, time)
   }
 
-  const create = async (batch: RunBatch, tenant: string, first: Event): Promise<NewHead> => {
+  const create = async (batch: RunEntries, tenant: string, first: Entry): Promise<NewHead> => {
     const { run_id, thread } = batch
-    const said = first.type === 'started' ? first : undefined
-    const time = timeOf(first)
+    const said = first.type === 'started' ? (JSON.parse(first.body) as Partial<Started>) : undefined
+    const { time } = first
     const thread_id = thread === run_id ? undefined : thread
     const thread_base = thread_id === undefined ? 0 : (bases.get(threadFeed(tenant, thread_id)) ?? 0)
     const head: NewHead = {
@@ -99,13 +105,13 @@ export function createRunWriter(options: {
     await log.drop(runKey(run), last + hole, Buffer.from(JSON.stringify(view)))
   }
 
-  const end = async (head: Head | NewHead, last: number, event: Event) => {
+  const end = async (head: Head | NewHead, last: number, { type, time }: Entry) => {
     const { run_id, tenant, thread_id, thread_base = 0 } = head
     if (thread_id !== undefined) {
       bases.set(threadFeed(tenant, thread_id), thread_base + last)
       if (bases.size > threadsMax) bases.delete(bases.keys().next().value as Key)
     }
-    await announceRun(head, { type: 'ended', run_id, status: statusOf(event), last, thread_base }, timeOf(event))
+    await announceRun(head, { type: 'ended', run_id, status: statusOf(type), last, thread_base }, time)
     retention.ended(run_id)
   }
 
@@ -118,25 +124,24 @@ export function createRunWriter(options: {
       if (known && known.tenant !== tenant) return 'other_tenant'
       if (known && isEnded(known.status)) return batch.last <= known.last ? 'had_already' : 'after_end'
       let last = known?.last ?? 0
-      const events = batch.events.filter(event => event.sequence > last)
-      const [first] = events
-      const final = events.at(-1)
-      if (first === undefined || final === undefined) return 'had_already'
+      const entries = batch.entries.slice(Math.max(0, batch.entries.length - (batch.last - last)))
+      const [first] = entries
+      const final = entries.at(-1)
+      if (batch.last <= last || first === undefined || final === undefined) return 'had_already'
       const head = known ?? (await create(batch, tenant, first))
-      const time = timeOf(first)
-      const hole = first.sequence - 1 - last
+      const { time } = first
+      const hole = batch.last - entries.length - last
       if (hole > holeEventsMax) {
-        const error = `the next event has number ${first.sequence}, behind ${last}; the source cannot go on`
-        const terminal = { type: 'error', error, code: 'interrupted' } as const
-        await log.append(runKey(run_id), last, [entryOf(terminal, time)], { status: 'failed', completed_at: time })
-        await end(head, last + 1, { ...first, ...terminal } as Event)
+        const error = `the next event has number ${last + hole + 1}, behind ${last}; the source cannot go on`
+        const terminal = entryOf({ type: 'error', error, code: 'interrupted' }, time)
+        await log.append(runKey(run_id), last, [terminal], { status: 'failed', completed_at: time })
+        await end(head, last + 1, terminal)
         return 'hole_too_large'
       }
       if (hole > 0) await skip(run_id, last, hole, time)
       last += hole
-      const entries = events.map(entryOfEvent)
       const change: HeadChange | undefined = isTerminal(final.type)
-        ? { status: statusOf(final), completed_at: timeOf(final) }
+        ? { status: statusOf(final.type), completed_at: final.time }
         : undefined
       await log.append(runKey(run_id), last, entries, change)
       retention.grown(
@@ -152,11 +157,9 @@ export function createRunWriter(options: {
 
 const missing = (time: number): Entry => ({ type: 'missing', code: 0, time, body: '' })
 
-function timeOf({ timestamp }: Event): number {
-  return msOfIso(timestamp)
-}
+type Started = Extract<Event, { type: 'started' }>
 
-function statusOf({ type }: Event): Status {
+function statusOf(type: string): Status {
   if (type === 'complete') return 'completed'
   return type === 'cancelled' ? 'cancelled' : 'failed'
 }
