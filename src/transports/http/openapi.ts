@@ -11,8 +11,15 @@ export function openapiHead({ service = 'Runcast', version }: { service?: string
   } as const
 }
 
-export const invokeSchema = (summary: string, agents: readonly Agent[]) => ({
-  summary,
+export const invokeSchema = (agents: readonly Agent[]) => ({
+  summary: 'Runs an agent and answers with its output.',
+  tags: ['invoke'],
+  querystring: invokeQuery,
+  ...inputOf(agents),
+  'x-output': agents.map(({ name, output }) => ({ title: name, ...jsonSchemaOf(output) })),
+})
+export const directSchema = (agents: readonly Agent[]) => ({
+  summary: 'Runs an agent and streams its events over this connection.',
   tags: ['invoke'],
   querystring: invokeQuery,
   ...inputOf(agents),
@@ -31,11 +38,34 @@ function inputOf(agents: readonly Agent[]) {
 
 /** zod to JSON Schema for OpenAPI, from the very schemas that validate. */
 export function openapiSchemas({ schema, url }: { schema: unknown; url: string }): { schema: never; url: string } {
-  const { querystring, body, 'x-input': input, ...rest } = (schema ?? {}) as Record<string, unknown>
+  const { querystring, body, 'x-input': input, 'x-output': output, ...rest } = (schema ?? {}) as Record<string, unknown>
   const shown: Record<string, unknown> = rest
   if (querystring)
     shown['querystring'] = z.toJSONSchema(querystring as z.ZodType, { io: 'input', unrepresentable: 'any' })
   if (body) shown['body'] = z.toJSONSchema(body as z.ZodType, { io: 'input', unrepresentable: 'any' })
-  else if (Array.isArray(input)) shown['body'] = input.length === 1 ? input[0] : { anyOf: input }
+  else if (Array.isArray(input)) shown['body'] = anyOf(input)
+  // Shown only: with a `response` of its own, Fastify would leave out what the schema does not name.
+  if (Array.isArray(output)) shown['response'] = { 200: success(anyOf(output)), default: failure }
   return { schema: shown as never, url }
+}
+
+function anyOf(schemas: readonly unknown[]): unknown {
+  return schemas.length === 1 ? schemas[0] : { anyOf: schemas }
+}
+
+function success(output: unknown) {
+  const properties = { success: { type: 'boolean', const: true }, output, metadata: { type: 'object' } }
+  return { description: 'What the agent returned.', type: 'object', required: Object.keys(properties), properties }
+}
+
+const failure = {
+  description: 'What went wrong, by its code.',
+  type: 'object',
+  required: ['success', 'error', 'code', 'details'],
+  properties: {
+    success: { type: 'boolean', const: false },
+    error: { type: 'string' },
+    code: { type: 'string' },
+    details: { type: 'object' },
+  },
 }

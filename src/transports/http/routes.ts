@@ -9,7 +9,7 @@ import { isEnded } from '../../log.ts'
 import type { FollowRunOptions, Target } from '../../runs.ts'
 import type { RouteParts } from './parts.ts'
 import type { Subject } from './frames.ts'
-import { invokeSchema, startSchema } from './openapi.ts'
+import { directSchema, invokeSchema, startSchema } from './openapi.ts'
 import { baseOf, cursorOf, idOf, leavingOf, reasonOf, traceLabelsOf, typesOf, wantsStream, wireOf } from './request.ts'
 import {
   cancelQuery,
@@ -31,16 +31,9 @@ export interface InvokeOptions {
 /** Runs that belong to their request. */
 export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, options: InvokeOptions): void {
   const { agents, streams, deps, idleMs, bodyLimit } = parts
-  const routeOptions = (summary: string) => ({ bodyLimit, schema: invokeSchema(summary, agents) })
-  if (options.rest !== false) {
-    fastify.post('/invoke', routeOptions('Runs an agent and answers with its output.'), runOnce)
-  }
+  if (options.rest !== false) fastify.post('/invoke', { bodyLimit, schema: invokeSchema(agents) }, runOnce)
   if (options.streaming !== false) {
-    fastify.post(
-      '/invoke/stream',
-      routeOptions('Runs an agent and streams its events over this connection.'),
-      streamOnce,
-    )
+    fastify.post('/invoke/stream', { bodyLimit, schema: directSchema(agents) }, streamOnce)
   }
 
   async function runOnce(request: FastifyRequest, reply: FastifyReply) {
