@@ -497,6 +497,8 @@ test('OpenAPI shows what agents take and give, and the one body of errors', asyn
   const { output } = (invoke.responses['200'] as Content).content['application/json'].schema.properties
   const [given] = (output as { anyOf: Record<string, unknown>[] }).anyOf
   assert.deepEqual(given?.['properties'], { hello: { type: 'string' } })
+  const start = paths['/runs']?.['post'] as Operation
+  assert.deepEqual(Object.keys(start.responses), ['202', 'default'])
   const { properties } = (invoke.responses['default'] as Content).content['application/json'].schema
   assert.deepEqual(Object.keys(properties), ['success', 'error', 'code', 'details'])
   const answer = (await (await post(served, '/invoke', { who: 'Ada' })).json()) as { output: object }

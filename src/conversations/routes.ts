@@ -59,7 +59,7 @@ export function conversationRoutes(
 
     fastify.post(
       '/conversations',
-      { schema: { summary: 'Begins a conversation.', tags, body: createBody } },
+      { schema: { summary: 'Begins a conversation.', tags, 'x-status': 201, body: createBody } },
       async (request, reply) => {
         const { id: thread, title } = request.body as z.infer<typeof createBody>
         const { tenant, user } = await principalOf(request)
@@ -84,7 +84,7 @@ export function conversationRoutes(
 
     fastify.delete(
       '/conversations/:id',
-      { schema: { summary: 'Deletes a conversation with its messages.', tags } },
+      { schema: { summary: 'Deletes a conversation with its messages.', tags, 'x-status': 204 } },
       async (request, reply) => {
         await conversations.delete(await placeOf(request))
         return reply.code(204).send()
@@ -108,7 +108,7 @@ export function conversationRoutes(
 
     fastify.post(
       '/conversations/:id/messages',
-      { schema: { summary: 'Appends a message that no run made.', tags, body: appendBody } },
+      { schema: { summary: 'Appends a message that no run made.', tags, 'x-status': 201, body: appendBody } },
       async (request, reply) => {
         const { role, content } = request.body as z.infer<typeof appendBody>
         const place = await placeOf(request)

@@ -29,6 +29,7 @@ export const startSchema = (agents: readonly Agent[]) => ({
   tags: ['runs'],
   querystring: startQuery,
   ...inputOf(agents),
+  'x-status': 202,
 })
 
 /** The agents check the body themselves; OpenAPI shows what they take. */
@@ -38,14 +39,22 @@ function inputOf(agents: readonly Agent[]) {
 
 /** zod to JSON Schema for OpenAPI, from the very schemas that validate. */
 export function openapiSchemas({ schema, url }: { schema: unknown; url: string }): { schema: never; url: string } {
-  const { querystring, body, 'x-input': input, 'x-output': output, ...rest } = (schema ?? {}) as Record<string, unknown>
+  const {
+    querystring,
+    body,
+    'x-input': input,
+    'x-output': output,
+    'x-status': status = 200,
+    ...rest
+  } = (schema ?? {}) as Record<string, unknown>
   const shown: Record<string, unknown> = rest
   if (querystring)
     shown['querystring'] = z.toJSONSchema(querystring as z.ZodType, { io: 'input', unrepresentable: 'any' })
   if (body) shown['body'] = z.toJSONSchema(body as z.ZodType, { io: 'input', unrepresentable: 'any' })
   else if (Array.isArray(input)) shown['body'] = anyOf(input)
   // Shown only: with a `response` of its own, Fastify would leave out what the schema does not name.
-  if (Array.isArray(output)) shown['response'] = { 200: success(anyOf(output)), default: failure }
+  const done = Array.isArray(output) ? success(anyOf(output)) : { type: 'null', description: 'Done.' }
+  shown['response'] = { [status as number]: done, default: failure }
   return { schema: shown as never, url }
 }
 

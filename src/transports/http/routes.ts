@@ -155,7 +155,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   fastify.post(
     '/runs/:id/input',
-    { schema: { summary: 'Answers a question of the agent.', tags: ['runs'], body: inputBody } },
+    { schema: { summary: 'Answers a question of the agent.', tags: ['runs'], 'x-status': 202, body: inputBody } },
     async (request, reply) => {
       const { input_id, value } = request.body as z.infer<typeof inputBody>
       await runsOf(request).tell(idOf(request), { type: 'input', input_id, value })
@@ -175,7 +175,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   fastify.post(
     '/runs/:id/cancel',
-    { schema: { ...cancelSchema, summary: 'Requests a cancel; answers at once.' } },
+    { schema: { ...cancelSchema, summary: 'Requests a cancel; answers at once.', 'x-status': 202 } },
     async (request, reply) => {
       const reason = reasonOf(request)
       await runsOf(request).tell(idOf(request), { type: 'cancel', ...(reason !== undefined && { reason }) })
