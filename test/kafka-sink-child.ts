@@ -45,5 +45,7 @@ if (mode === 'drain') {
 }
 for (let n = 0; ; n++) {
   await runs.start('counts', 10 + ((n * 37) % 200), { thread: `t${n % 3}`, onBusy: 'queue' })
+  // A hundred lives of it are still few enough to be judged in memory.
+  await sleep(20)
   while (runs.running > 6) await sleep(5)
 }

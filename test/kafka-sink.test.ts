@@ -89,12 +89,16 @@ async function eventsOf(log: Log, run: string): Promise<Event[]> {
   }
 }
 
+/** More than any test here starts. */
+const headsMax = 100_000
+
 /** Judges a topic against the log: every event of every run once, whole threads in order. */
 async function agree(log: Log, topic: readonly { readonly value: Buffer | null }[]): Promise<DecodedRun[]> {
   const payloads = topic.map(({ value }) => value as Buffer)
   const { runs, problems } = runsOf(dashstreamDecoder({ fromBeginning: true }), payloads)
   assert.deepEqual(problems, [])
-  const heads = await log.list({ tenant: everyTenant, limit: 10_000 })
+  const heads = await log.list({ tenant: everyTenant, limit: headsMax })
+  assert.ok(heads.length < headsMax)
   assert.deepEqual(new Set(runs.map(one => one.run_id)), new Set(heads.map(one => one.run_id)))
   for (const { run_id, events, gaps } of runs) {
     assert.deepEqual(gaps, [])
@@ -241,6 +245,40 @@ test('DF20 H42 H43 neither lost nor doubled, whoever is killed at any moment: th
   assert.ok(runs.length >= kills, `${runs.length} runs`)
   const events = runs.reduce((sum, run) => sum + run.events.length, 0)
   t.diagnostic(`${kills} kills, ${runs.length} runs, ${events} events, none lost, none doubled`)
+})
+
+test('DF38 a token waits for one linger and one transaction on its way to the broker, and for nothing else', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const sleeps: number[] = []
+  const sleep = (ms: number, signal?: AbortSignal) => {
+    sleeps.push(ms)
+    return deps.sleep(ms, signal)
+  }
+  const { promise: goOn, resolve: speak } = Promise.withResolvers<void>()
+  const waits = defineAgent({ name: 'waits' }, async function* () {
+    yield 'first'
+    await goOn
+    yield 'second'
+    await new Promise(() => {})
+  })
+  const log = memory()
+  const runs = createRuns({ log, agents: [waits] as unknown as Agent[], deps })
+  await using all = setup({ ...service, ...names(), log, deps: { ...deps, sleep } })
+  const { run_id } = await runs.start('waits', {})
+  await until('it has begun', async () => (await log.head(run_id))?.last === 2)
+  await sent(all.sink)
+  // It rests: what it says next is one load.
+  await until('it rests', () => (sleeps.at(-1) ?? 0) > 1_000)
+  const { transactions } = all.sink.counters()
+  sleeps.length = 0
+  speak()
+  await until('it is said', async () => (await log.head(run_id))?.last === 3)
+  await sent(all.sink)
+  await until('it rests again', () => (sleeps.at(-1) ?? 0) > 1_000)
+  assert.equal(all.sink.counters().transactions, transactions + 1)
+  assert.deepEqual(sleeps.slice(0, -1), [10])
+  await runs.stop(0)
 })
 
 test('DF20 a fresh broker that makes its topics and coordinators first is waited for without a warning', async t => {
