@@ -12,6 +12,7 @@ const benches: Record<string, () => Promise<{ run(): Promise<Row[]> }>> = {
   flat: () => import('./flat.ts'),
   append: () => import('./append.ts'),
   memory: () => import('./memory.ts'),
+  start: () => import('./start.ts'),
   state: () => import('./state.ts'),
   codec: () => import('./codec.ts'),
   kafka: () => import('./kafka.ts'),

@@ -1,12 +1,11 @@
-// P11: what an idle reader costs beside a bare socket, and a stored event beside its bytes. P12's half: a cold start.
-import { spawn } from 'node:child_process'
+// P11: what an idle reader costs beside a socket without HTTP and beside a response of node:http, and a stored event
+// beside its bytes.
 import { memory } from '../src/backends/memory.ts'
 import { entryOf } from '../src/batch.ts'
 import { readLimitEntries, runKey } from '../src/log.ts'
 import { contender, type Usage } from './contender.ts'
 import { content } from './frames.ts'
 import { load } from './load.ts'
-import { median } from './fanout.ts'
 import type { Row } from './row.ts'
 
 const readers = 2_000
@@ -69,37 +68,11 @@ async function collected(): Promise<void> {
   globalThis.gc?.()
 }
 
-/** Milliseconds until a process says that it is there. */
-async function startMs(args: readonly string[], said: RegExp): Promise<number> {
-  const times: number[] = []
-  for (let round = 0; round < 5; round++) {
-    const began = performance.now()
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-    await new Promise<void>((resolve, reject) => {
-      let text = ''
-      const heard = (chunk: Buffer) => {
-        text += chunk
-        if (said.test(text)) resolve()
-      }
-      child.stdout.on('data', heard)
-      child.stderr.on('data', heard)
-      child.once('exit', code => reject(new Error(`left with ${code}: ${text}`)))
-    })
-    times.push(performance.now() - began)
-    child.kill('SIGKILL')
-  }
-  return median(times)
-}
-
 export async function run(): Promise<Row[]> {
   const socket = await perReader('./servers/socket.ts')
+  const http = await perReader('./servers/raw.ts')
   const ours = await perReader('./servers/runcast.ts')
   const stored = await perStoredByte()
-  const bare = await startMs(['-e', 'console.log("up"); setTimeout(() => {}, 1e4)'], /up/)
-  const cold = await startMs(
-    ['bin/runcast.js', 'run', '--dockfile', 'examples/Dockfile.yaml', '--port', '0'],
-    /http:\/\//,
-  )
   return [
     {
       id: 'P11',
@@ -110,15 +83,14 @@ export async function run(): Promise<Row[]> {
       unit: 'x a raw socket',
       detail: `${Math.round(ours)} against ${Math.round(socket)} bytes of RSS`,
     },
-    { id: 'P11', name: 'memory of a stored event', ratio: stored, bar: 1.5, atMost: true, unit: 'x its bytes' },
     {
-      id: 'P12',
-      name: 'cold start of runcast run',
-      ratio: cold - bare,
-      bar: 300,
-      atMost: true,
-      unit: 'ms beyond Node itself',
-      detail: `${Math.round(cold)} ms against ${Math.round(bare)} ms`,
+      id: 'P11',
+      name: 'memory of an idle reader, with HTTP on both sides',
+      ratio: ours / http,
+      bar: null,
+      unit: 'x a response of node:http',
+      detail: `${Math.round(ours)} against ${Math.round(http)} bytes of RSS`,
     },
+    { id: 'P11', name: 'memory of a stored event', ratio: stored, bar: 1.5, atMost: true, unit: 'x its bytes' },
   ]
 }

@@ -268,20 +268,26 @@ const tenantDefault = 'default'
 async function conversationsOf({ streaming, sqlite, postgres }: Config, log: Log): Promise<Conversations> {
   const file = streaming.backend === 'sqlite' ? `${sqlite.path}-conversations` : ':memory:'
   const db = postgres ? { postgres: postgres.url } : { sqlite: file }
-  const opened = import('./conversations/conversations.ts').then(({ createConversations }) =>
-    createConversations({ log, db, deps: realDeps }),
-  )
-  // A database that is not there is a reason not to start; a library that loads for a while is not.
-  return postgres ? opened : later(opened)
+  const open = async () => {
+    const { createConversations } = await import('./conversations/conversations.ts')
+    return createConversations({ log, db, deps: realDeps })
+  }
+  // A database that is not there is a reason not to start; a library of hundreds of files is none to start late.
+  return postgres ? open() : later(open)
 }
 
-/** An object of asynchronous methods that is still being made: its methods wait for it. */
-function later<T extends object>(made: Promise<T>): T {
-  made.catch(() => {}) // whoever calls a method is told
+/** As long as a server takes to listen. */
+const laterMs = 200
+
+/** An object of asynchronous methods that is made a moment later, or when the first of them is called. */
+function later<T extends object>(make: () => Promise<T>): T {
+  let made: Promise<T> | undefined
+  const get = () => (made ??= make())
+  setTimeout(() => void get().catch(() => {}), laterMs).unref() // whoever calls a method is told
   const method =
     (name: PropertyKey) =>
     async (...args: unknown[]) => {
-      const methods = (await made) as Record<PropertyKey, (...args: unknown[]) => unknown>
+      const methods = (await get()) as Record<PropertyKey, (...args: unknown[]) => unknown>
       return methods[name]?.(...args)
     }
   return new Proxy({} as T, { get: (_target, name) => (name === 'then' ? undefined : method(name)) })

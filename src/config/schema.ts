@@ -2,7 +2,8 @@
 // One zod schema each, strict at every level, so that a key either acts or is refused (H49).
 // It must hold nothing that needs two keys at once: that is rules.ts.
 
-import { Ajv } from 'ajv'
+import { createRequire } from 'node:module'
+import type { Ajv } from 'ajv'
 import { z } from 'zod'
 import { allowedFaults, parseAllowed } from './allowed.ts'
 import { rateLimit } from './duration.ts'
@@ -36,13 +37,20 @@ const origin = text(
   /^(?:\*|https?:\/\/[^\s/?#]+)$/,
 )
 
-const ajv = new Ajv({ strict: false })
+let ajv: Ajv | undefined
+/** Loaded for files that hold a schema: most hold none, and it is a tenth of a cold start. */
+function schemaJudge(): Ajv {
+  const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv')
+  return (ajv ??= new Ajv({ strict: false }))
+}
 const jsonSchema = z
   .record(z.string(), z.unknown(), { error: 'give a JSON Schema (a map)' })
   .transform((value, context) => {
     // Only the compiler of another dialect can judge that dialect.
-    if ('$schema' in value || ajv.validateSchema(value) === true) return value
-    const { instancePath = '', message = '' } = ajv.errors?.[0] ?? {}
+    if ('$schema' in value) return value
+    const judge = schemaJudge()
+    if (judge.validateSchema(value) === true) return value
+    const { instancePath = '', message = '' } = judge.errors?.[0] ?? {}
     return refuse(context, { says: 'it is not a JSON Schema', fix: `mend it: ${instancePath || 'it'} ${message}` })
   })
 const ioSchema = section({ input: jsonSchema.optional(), output: jsonSchema.optional() })
