@@ -76,8 +76,7 @@ export function entryOfEvent(event: Event): Entry {
     }
     const text = JSON.stringify(fields[name])
     if (text === undefined) continue
-    body += body === '' ? '{' : ','
-    body += name === 'content' ? `"content":${text}` : `${JSON.stringify(name)}:${text}`
+    body += `${body === '' ? '{' : ','}${JSON.stringify(name)}:${text}`
   }
   body += body === '' ? '{}' : '}'
   return fieldsEntry(type, time, body)

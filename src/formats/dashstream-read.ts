@@ -45,18 +45,10 @@ type Fields = Record<string, unknown>
 
 /** The event of a message that carries run_id and run_sequence. */
 export function readOwn(message: Single, header: Header): Event {
-  const run_id = header.runId === checkedRun ? checkedRun : (checkedRun = checkRunId(header.runId))
+  const run_id = checkRunId(header.runId)
   const sequence = Number(header.runSequence)
   if (!Number.isSafeInteger(sequence))
     throw undecodable('schema_error', `header.run_sequence is ${header.runSequence}, beyond 2^53`)
-  // The hot one: no copy.
-  if (message.case === 'tokenChunk' && header.runcastFields.length === 0) {
-    const id = eventId(run_id, sequence)
-    const timestamp = isoOf(header.timestampUs)
-    const event = { id, type: 'token', run_id, sequence, timestamp, content: message.value.text } as const
-    addToken(event, message.value)
-    return event
-  }
   const rest = readRest(header)
   const { type, ...fields } = bodyOf(message, rest)
   const timestamp = typeof rest['timestamp'] === 'string' ? rest['timestamp'] : isoOf(header.timestampUs)
@@ -65,9 +57,6 @@ export function readOwn(message: Single, header: Header): Event {
   const event = { id: eventId(run_id, sequence), type: told === 'custom' ? told : type, run_id, sequence, timestamp }
   return { ...event, ...fields, ...more } as unknown as Event
 }
-
-/** Neighbours are mostly of one run. */
-let checkedRun = ''
 
 function readRest(header: Header): Fields {
   if (header.runcastFields.length === 0) return {}
