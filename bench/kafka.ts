@@ -175,10 +175,10 @@ async function produce({ brokers }: Kafka, records: readonly Sent[]): Promise<Sp
     await transaction.send({ messages, acks: -1 })
     await transaction.commit()
   }
-  // The sink has begun as well before its time is taken.
-  await send(0, 1, { producerId: -1n, producerEpoch: -1 })
+  // The sink has begun as well before its time is taken, and written its name beside the positions; no record yet.
+  await send(0, 0, { producerId: -1n, producerEpoch: -1 })
   const spent = stopwatch()
-  for (let at = 1; at < records.length; at += perTransaction) await send(at, at + perTransaction)
+  for (let at = 0; at < records.length; at += perTransaction) await send(at, at + perTransaction)
   const time = spent()
   await producer.close()
   return { ...time, topic }
