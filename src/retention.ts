@@ -10,7 +10,6 @@ import {
   type Key,
   type Log,
   type Numbered,
-  readLimitEntries,
   runKey,
   tenantFeed,
   threadFeed,
@@ -240,6 +239,9 @@ export function createRetention(
   }
 }
 
+/** A busy server forgets a run or two at a time, and with them as many entries of a feed: reading more costs each of them more. */
+const trimmedEntries = 16
+
 /**
  * Forgets a feed up to the last entry of a dropped run before its oldest kept one. What the feed says of a conversation
  * behind that entry is perhaps not read yet; a thread keeps the entry too, because it numbers what follows.
@@ -250,7 +252,7 @@ async function trimFeed(log: Log, feed: Key): Promise<void> {
   let before = 0
   let after = 0
   reading: for (;;) {
-    const batch = await log.read(feed, after, readLimitEntries)
+    const batch = await log.read(feed, after, trimmedEntries)
     if (batch.count === 0) break
     for (const entry of batch.events as unknown as readonly Numbered<FeedEntry>[]) {
       if (!isRunEntry(entry)) continue
