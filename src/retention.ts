@@ -38,7 +38,7 @@ export interface RunPlace {
   readonly thread_id: string | undefined
 }
 
-export const retentionDefaults = {
+const retentionDefaults = {
   ageMs: 3_600_000,
   runsMax: 10_000,
   eventsPerRunMax: 100_000,

@@ -28,7 +28,7 @@ export async function* selectRuns(runs: Runs, named: readonly string[], selectio
   } while (cursor !== undefined)
 }
 
-export function sinceMs(since: string, now: number): number {
+function sinceMs(since: string, now: number): number {
   if (/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(since)) return now - parseDuration(since, '--since')
   const time = Date.parse(since)
   if (/^\d{4}-/.test(since) && !Number.isNaN(time)) return time

@@ -15,7 +15,7 @@ export async function blocksOf(content: unknown): Promise<Block[]> {
 }
 
 /** So many characters of the first text are a title: what a list of conversations shows in a line. */
-export const titleCharsAuto = 60
+const titleCharsAuto = 60
 
 /** The largest page: as many runs as a page of their list. */
 export const pageSizeMax = 500

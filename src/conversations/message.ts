@@ -112,7 +112,7 @@ export interface Message {
 
 /** The ids are functions of the run, so that folding it again writes the same rows. */
 export const userMessageId = (run: string) => `${run}-user`
-export const assistantMessageId = (run: string) => `${run}-assistant`
+const assistantMessageId = (run: string) => `${run}-assistant`
 
 /** What the user said: the text of the run's input, or the input itself as an item. Null says nothing. */
 export function userMessage(head: Head, thread: string): Message {
@@ -176,7 +176,7 @@ export function assistantMessage(view: View, head: Head, thread: string): Messag
   }
 }
 
-export function blockOf(part: Part): Block {
+function blockOf(part: Part): Block {
   const id = part.part_id
   switch (part.kind) {
     case 'text':

@@ -8,7 +8,7 @@ import { conversationOf, messageOf } from './rows.ts'
 import { fromColumn, type Tables, toColumn } from './tables.ts'
 
 /** A page that nobody sized: a screen or two of a list or a chat. */
-export const pageSize = 50
+const pageSize = 50
 
 export interface Listed {
   readonly thread: string

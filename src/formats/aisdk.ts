@@ -26,7 +26,7 @@ export interface AisdkEncoder {
 }
 
 /** The id of a run's message; also that of the conversation store. */
-export function aisdkMessageId(run: string): string {
+function aisdkMessageId(run: string): string {
   return `${run}${messageSuffix}`
 }
 

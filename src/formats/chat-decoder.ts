@@ -10,7 +10,7 @@ import { chatSeverities, textPositions } from './chat-names.ts'
 import { addDecoded, type Decoded, type Decoder, type Problem, type RunBatch } from './format.ts'
 
 /** Tasks remembered; of more, the one that was silent longest is forgotten, and begins anew if it speaks again. */
-export const tasksMax = 10_000
+const tasksMax = 10_000
 /** Envelopes remembered of each task to recognise a redelivery; a task has a few dozen. */
 const seenPerTaskMax = 256
 

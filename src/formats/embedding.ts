@@ -11,7 +11,7 @@ export const embeddingEncodings = ['float32', 'float16', 'int8', 'binary'] as co
 export type EmbeddingEncoding = (typeof embeddingEncodings)[number]
 
 /** More than any model's vectors have; a claim beyond it is a broken message. */
-export const dimensionsMax = 1_048_576
+const dimensionsMax = 1_048_576
 
 /** `data` of a `custom` event named `embedding`. */
 export interface EmbeddingData {

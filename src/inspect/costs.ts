@@ -128,7 +128,7 @@ export function createCosts(prices: Prices): Costs {
 }
 
 /** What was told, else what the tokens cost; undefined = unknown. */
-export function costOf(usage: UsageSum, model: string | undefined, prices: Prices): number | undefined {
+function costOf(usage: UsageSum, model: string | undefined, prices: Prices): number | undefined {
   if (usage.cost_usd !== undefined) return usage.cost_usd
   const price = model !== undefined && Object.hasOwn(prices, model) ? prices[model] : undefined
   const { input_tokens, output_tokens } = usage
