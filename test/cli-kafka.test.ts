@@ -73,7 +73,10 @@ test('a broker that is away is a failure within some tries, not a wait', async (
   using here = folder()
   const { code, stderr } = await here.run(['inspect', 'r1', '--source', 'kafka://127.0.0.1:1/events'])
   assert.equal(code, 1)
-  assert.match(stderr, /^error: .*127\.0\.0\.1:1/m)
+  assert.match(stderr, /^error: kafka:\/\/127\.0\.0\.1:1\/events: Kafka: /m)
+  assert.doesNotMatch(stderr, /Is the server running/)
+  const mistaken = await here.run(['inspect', 'r1', '--url', 'kafka://127.0.0.1:1/events'])
+  assert.match(mistaken.stderr, /is not the address of a server; give one such as .*, or a file or topic as --source/)
 })
 
 test('the address of a topic is read as it is written, and refused by what is wrong', () => {

@@ -10,6 +10,7 @@ import { Admin } from '@platformatic/kafka'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
+import { connect } from '../src/client/index.ts'
 import { follow } from '../src/follow.ts'
 import { dashstreamDecoder } from '../src/formats/dashstream.ts'
 import { type DecodedRun, runsOf } from '../src/formats/format.ts'
@@ -18,6 +19,7 @@ import { createRuns } from '../src/runs.ts'
 import { serve, type Served, type ServeOptions } from '../src/server.ts'
 import { lanesAheadMax } from '../src/sinks/kafka/backlog.ts'
 import { type KafkaSink, type KafkaSinkOptions, kafkaSink } from '../src/sinks/kafka/sink.ts'
+import { createWaiting } from '../src/sinks/kafka/waiting.ts'
 import { kafkaSource } from '../src/sources/kafka.ts'
 import { deps, names, recordsOf } from './kafka-topics.ts'
 import { until } from './until.ts'
@@ -196,6 +198,38 @@ test('H47 H55 a server over the log of a source says how much of its topics it s
   assert.equal((await served.runs.get(run.run_id)).status, 'completed')
 })
 
+test('ON17 a server over a source shows its clients live what another system publishes in chat.v1', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topic: topicPrefix, topic: _, ...own } = names()
+  const { promise: goOn, resolve: speak } = Promise.withResolvers<void>()
+  const waits = defineAgent({ name: 'waits' }, async (_input: unknown, ctx) => {
+    ctx.progress('read', 0.5)
+    ctx.text('first ')
+    await goOn
+    ctx.text('second')
+  })
+  await using other = await exporting(
+    { ...service, ...own, topicPrefix, format: 'chat', tenants: ['default'] },
+    { agents: [waits] as unknown as Agent[] },
+  )
+  await sending(other.sink)
+  const topics = ['status', 'text', 'chart', 'error', 'complete'].map(end => `${topicPrefix}.${end}`)
+  const log = memory()
+  await using source = kafkaSource({ ...service, topics, group: own.group, format: 'chat', deps, log })
+  await using served = await serve({ agents, port: 0, log, source })
+  await other.runs.start('waits', {}, { thread: 'conversation-1' })
+  await using there = connect(served.url)
+  const run = await until('it is listed', async () => (await there.list()).runs[0])
+  assert.equal(run.thread_id, 'conversation-1')
+  let text = ''
+  for await (const { events } of there.tail(run.run_id)) {
+    for (const event of events) if (event.type === 'text') text += event.content
+    if (text !== '') speak()
+  }
+  assert.equal(text, 'first second')
+})
+
 test('DF22 DF34 the runs of every tenant are exported: of before, of later, each to its own topics', async t => {
   const service = await serviceOrSkip(t, 'kafka')
   if (!service) return
@@ -323,6 +357,27 @@ test('DF20 H111 retention waits for the export: what ended while the broker was 
   assert.deepEqual(new Set(told.map(one => one.run_id)), new Set([...runs, run_id]))
   for (const { gaps, events } of told) assert.deepEqual([gaps, events.at(-1)?.type], [[], 'complete'])
   assert.deepEqual(served.sink.counters().dropped, {})
+})
+
+test('whoever asks how far the export is lets others have their turn, however many runs wait', async () => {
+  await using log = memory()
+  const runs = new Map(
+    Array.from({ length: 2_000 }, (_, n) => {
+      const run = `r${n}`
+      return [run, { tenant: 'default', run, after: 0, base: 0, done: false, left: false }] as const
+    }),
+  )
+  const cursors = () => ({ runs, feeds: new Map() })
+  const none = { refused: new Map(), taken: () => [], steps: () => 0 }
+  const waiting = createWaiting({ log, tenants: new Set(['default']), cursors, ...none })
+  let turns = 0
+  let turn = setImmediate(function next() {
+    turns++
+    turn = setImmediate(next)
+  })
+  assert.deepEqual(await waiting.lag(), { events: 0, runs: 0 })
+  clearImmediate(turn)
+  assert.ok(turns >= 10, `${turns} turns`)
 })
 
 test('DF25 a run that retention could wait for no longer is counted as dropped, with all of its events', async t => {

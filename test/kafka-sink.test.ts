@@ -183,7 +183,7 @@ test('DF20 a record has a W3C traceparent: the one that the run was given as a l
   assert.equal(new Set(made.map(headers => headers['traceparent'])).size, 1)
 })
 
-test('DF20 H111 while the broker is down agents run on, the lag is told, and the sink catches up', async t => {
+test('DF20 DF25 H111 while the broker is down agents run on, the lag is told, and the sink catches up; no count is lost', async t => {
   if (!needs(t, 'kafka', kafka.missing())) return
   await using broker = await kafka.startKafka()
   const own = names()
@@ -206,7 +206,17 @@ test('DF20 H111 while the broker is down agents run on, the lag is told, and the
   await broker.restart()
   await sent(all.sink)
   assert.equal(await all.sink.holds({ ...place, run_id: during.run_id }), false)
-  await agree(all.log, await recordsOf(broker, own.topic))
+  const records = await recordsOf(broker, own.topic)
+  await agree(all.log, records)
+  const { kinds, dropped } = all.sink.counters()
+  assert.deepEqual(dropped, {})
+  for (const { created, sent: one, failed, pending } of Object.values(kinds)) {
+    assert.deepEqual([created, failed, pending], [one, 0, 0])
+  }
+  assert.equal(
+    Object.values(kinds).reduce((sum, counts) => sum + counts.sent, 0),
+    records.length,
+  )
 })
 
 test('DF20 H42 H43 neither lost nor doubled, whoever is killed at any moment: the server with its sink, the broker', async t => {

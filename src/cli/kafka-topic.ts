@@ -37,7 +37,9 @@ export async function openTopic(spec: string, { tenant, patient }: TopicOptions)
     await caughtUp(source, () => (patient || failures.length < triesMax ? undefined : failures.at(-1)))
   } catch (error) {
     await source[Symbol.asyncDispose]()
-    throw error
+    const { code, message } = RuncastError.from(error)
+    // Named, because nobody would look for it where a server is.
+    throw new RuncastError(code, `${spec}: ${message}`, { details: { source: spec }, cause: error })
   }
   tellProblems(source)
   const dispose = () => source[Symbol.asyncDispose]()

@@ -14,7 +14,7 @@ export function remoteUrl({ url = process.env['RUNCAST_URL'] || urlDefault }: Re
   if (parsed && /^https?:$/.test(parsed.protocol)) return url.replace(/\/+$/, '')
   throw new RuncastError(
     'invalid_request',
-    `${JSON.stringify(url)} is not the address of a server; give one such as ${urlDefault}`,
+    `${JSON.stringify(url)} is not the address of a server; give one such as ${urlDefault}, or a file or topic as --source`,
   )
 }
 

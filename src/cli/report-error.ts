@@ -14,7 +14,7 @@ export function reportError(thrown: unknown): void {
   } else {
     note(`${red('error:')} ${lines.join('\n  ')}`)
   }
-  if (error.code === 'unavailable')
+  if (error.code === 'unavailable' && error.details['source'] === undefined)
     note(dim('Is the server running? Start it with `runcast run`, or name it with --url.'))
   if (process.env['RUNCAST_DEBUG'] === '1') note(dim(String(error.stack ?? '')))
   else if (error.code === 'internal') note(dim('RUNCAST_DEBUG=1 shows where it comes from.'))

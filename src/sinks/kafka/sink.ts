@@ -98,6 +98,8 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   let backlog: Backlog | undefined
   /** Out of the backlog, and not committed: the one that is sent, and the next one. */
   let taken: Load[] = []
+  /** Begun and ended, of the makings of loads. */
+  let steps = 0
   /** Of them, the one that counts as pending. */
   let flying: Load | undefined
 
@@ -236,10 +238,15 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
 
   const take = async (from: Backlog): Promise<Load> => {
     rung = false
-    const load = await from.next()
-    // A session that has ended meanwhile leaves its load to the next one, which makes it again.
-    if (backlog === from && (load.messages.length > 0 || load.runs.length > 0)) taken.push(load)
-    return load
+    steps++
+    try {
+      const load = await from.next()
+      // A session that has ended meanwhile leaves its load to the next one, which makes it again.
+      if (backlog === from && (load.messages.length > 0 || load.runs.length > 0)) taken.push(load)
+      return load
+    } finally {
+      steps++
+    }
   }
 
   const send = async (producer: Producer, load: Load) => {
@@ -342,7 +349,14 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   })
 
   const counters = () => ({ kinds: structuredClone(kinds), dropped: { ...dropped }, transactions })
-  const waiting = createWaiting({ log, tenants, refused, cursors: () => cursors, taken: () => taken })
+  const waiting = createWaiting({
+    log,
+    tenants,
+    refused,
+    cursors: () => cursors,
+    taken: () => taken,
+    steps: () => steps,
+  })
   const running = run()
 
   return {
