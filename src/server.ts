@@ -66,8 +66,7 @@ export interface Composed {
 /** Puts log, runs and the options of the routes together, and repairs what a dead process left. */
 export async function compose(options: ServeOptions): Promise<Composed> {
   const { agents, log = memory(), deps = realDeps, metrics = createMetrics() } = options
-  if (agents.length === 0 && options.source === undefined)
-    throw new RuncastError('invalid_request', 'a server needs at least one agent')
+  if (agents.length === 0) throw new RuncastError('invalid_request', 'a server needs at least one agent')
   const attend = (tenant: string) => options.sink?.attend(tenant)
   if (options.sink) for (const tenant of await tenantsOf(log)) attend(tenant)
   const observer = { accepted: attend, started: metrics.runStarted, ended: metrics.runEnded }
