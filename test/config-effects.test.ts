@@ -289,6 +289,12 @@ effect('runcast.retention.bytes_per_run', 'trims a long run, visibly (DK70)', as
   assert.match(await events(served, run), /event: gap/)
 })
 
+effect('runcast.retention.events_per_run', 'trims a long run, visibly (DK70)', async () => {
+  await using served = await serving({ 'runcast.retention': { events_per_run: 100 } })
+  const { run } = await finished(served, { count: 900, ms: 1 })
+  assert.match(await events(served, run), /event: gap/)
+})
+
 effect('runcast.retention.bytes_total', 'forgets runs that are too much together', async () => {
   await using served = await serving({ 'runcast.retention': { bytes_total: '1MiB' } })
   const first = (await finished(served, { burst: 4_000 })).run

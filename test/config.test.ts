@@ -71,6 +71,7 @@ const bounds: [string, number, number, Record<string, unknown>?][] = [
   ['auth.jwt.leeway_seconds', 0, 300, jwt],
   ['policies.safety.max_output_chars', 1, 100_000_000],
   ['runcast.retention.runs_max', 1, 100_000_000],
+  ['runcast.retention.events_per_run', 10, 100_000_000],
   ['runcast.retention.bytes_per_run', 65_536, 2 ** 40],
   ['runcast.retention.bytes_total', 2 ** 20, 2 ** 50],
   ['runcast.cancel_when_unwatched_seconds', 1, 86_400],
@@ -211,6 +212,7 @@ const keys: [string, unknown, Record<string, unknown>?][] = [
   ['runcast.sqlite.durability', 'power', sqlite],
   ['runcast.retention.age', '3d'],
   ['runcast.retention.runs_max', 7],
+  ['runcast.retention.events_per_run', 50],
   ['runcast.retention.bytes_per_run', '1MiB'],
   ['runcast.retention.bytes_total', '10MB'],
   ['runcast.cancel_grace', '2s'],
@@ -287,7 +289,7 @@ test('DK74 a Dockfile that uses every section arrives in camelCase, with its uni
     runsMax: 500,
     bytesPerRun: 2 ** 20,
     bytesTotal: 2_000_000_000,
-    eventsPerRun: 100_000,
+    eventsPerRun: 5000,
   })
   assert.deepEqual([config.cancelGraceMs, config.cancelWhenUnwatchedMs, config.shutdownGraceMs], [500, 60_000, 20_000])
   assert.deepEqual(config.limits, { bodyBytes: 65_536, maxConnections: 50, emitBytes: 2 ** 20, eventBytes: 4096 })

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict'
 import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -227,6 +227,15 @@ test('a refused append leaves the others of its commit alone', async () => {
   )
   assert.deepEqual(codes, [1, 'conflict', 'internal', 1, 2])
   assert.equal((await contents(log, runKey('a'))).last, 2)
+})
+
+test('nobody but its owner may read a file, nor what SQLite puts beside it', async () => {
+  using directory = temporaryDirectory()
+  await using log = sqlite({ path: join(directory.name, 'log.db') })
+  await log.append(runKey('a'), 0, [], newHead('a'))
+  for (const name of readdirSync(directory.name).filter(name => !name.endsWith('.lock'))) {
+    assert.equal(statSync(join(directory.name, name)).mode & 0o777, 0o600, name)
+  }
 })
 
 test('a file of a newer schema, of another program or of no database is refused and not touched', async () => {

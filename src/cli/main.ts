@@ -85,7 +85,7 @@ program
   .command('test [files...]')
   .description('run one agent once, in this process, and show its events')
   .addOption(dockfile())
-  .option('--agent <name>', 'which agent; default: the first')
+  .option('--agent <name>', 'which agent; default: the first that the server lists')
   .addOption(input())
   .addOption(json())
   .addHelpText('after', `\nExamples:\n  $ runcast test\n  $ runcast test agent.ts --input '{"name":"Ada"}'`)

@@ -165,13 +165,13 @@ function authOf({ mode, api_keys, jwt, roles, rate_limits }: Dockfile['auth']): 
 
 function retention({ streaming: { backend, redis }, runcast }: Dockfile): Config['retention'] {
   const usual = retentionOf[backend]
-  const { age, runs_max, bytes_per_run, bytes_total } = runcast.retention
+  const { age, runs_max, events_per_run, bytes_per_run, bytes_total } = runcast.retention
   return {
     ageMs: age ?? (backend === 'redis' ? redis?.stream_ttl_seconds : undefined) ?? usual.ageMs,
     runsMax: runs_max ?? usual.runsMax,
     bytesPerRun: bytes_per_run ?? usual.bytesPerRun,
     bytesTotal: bytes_total ?? usual.bytesTotal,
-    eventsPerRun: (backend === 'redis' ? redis?.max_events_per_run : undefined) ?? eventsPerRunMax,
+    eventsPerRun: events_per_run ?? (backend === 'redis' ? redis?.max_events_per_run : undefined) ?? eventsPerRunMax,
   }
 }
 

@@ -197,6 +197,7 @@ const runcast = optionalSection({
   retention: optionalSection({
     age: duration(1000, 3650 * dayMs).optional(),
     runs_max: integer(1, 100_000_000, 'runs').optional(),
+    events_per_run: integer(10, 100_000_000, 'events').optional(),
     bytes_per_run: bytes(64 * kib, 1024 * gib).optional(),
     bytes_total: bytes(mib, 1024 * 1024 * gib).optional(),
   }),

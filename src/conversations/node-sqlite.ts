@@ -2,12 +2,14 @@
 // It only translates the call; it must never keep a statement, for Kysely prepares each query anew.
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 import type { SqliteDatabase } from 'kysely'
+import { makePrivate } from '../private-file.ts'
 
 /** How long a statement waits for another process that holds the file, such as a backup; longer would stop the event loop. */
 const busyMsMax = 1_000
 
 /** `:memory:`, or a file whose folder exists. */
 export function nodeSqlite(path: string): SqliteDatabase {
+  if (path !== ':memory:') makePrivate(path)
   const db = new DatabaseSync(path, { timeout: busyMsMax })
   // An acknowledged message survives kill -9; after a power cut the newest are folded again from the log.
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')

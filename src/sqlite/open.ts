@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, realpathSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { RuncastError } from '../error.ts'
+import { makePrivate } from '../private-file.ts'
 
 /** What a commit survives: the end of the process (kill -9 too), or the end of the power as well. */
 export type Durability = 'process' | 'power'
@@ -47,6 +48,7 @@ export function openFile(options: OpenOptions): OpenFile {
   const lock = readOnly || path === ':memory:' ? undefined : takeLock(path)
   let db: DatabaseSync | undefined
   try {
+    if (!readOnly && path !== ':memory:') makePrivate(path) // SQLite gives its other files the same mode
     db = new DatabaseSync(path, { readOnly, timeout: busyMsMax })
     prepareFile(db, path, options)
   } catch (error) {

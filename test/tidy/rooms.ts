@@ -23,7 +23,7 @@ export const rooms: readonly Room[] = [
   { room: 'src/state/', sees: leaves },
   { room: 'src/agent/', sees: [...leaves, 'src/state/'] },
   { room: 'src/config/', sees: leaves },
-  { room: 'src/sqlite/', sees: log },
+  { room: 'src/sqlite/', sees: [...log, 'src/private-file.ts'] },
   { room: 'src/backends/', sees: [...log, 'src/sqlite/'], strangers: true },
   { room: 'src/layers/', sees: log, strangers: true },
   { room: 'src/formats/', sees: [...leaves, 'src/shape.ts', 'src/batch.ts', 'src/state/', 'src/gen/'] },
@@ -63,7 +63,15 @@ export const rooms: readonly Room[] = [
   },
   {
     room: 'src/conversations/',
-    sees: [...log, ...pure, 'src/follow.ts', 'src/runs.ts', 'src/retention.ts', 'src/agent/schema.ts'],
+    sees: [
+      ...log,
+      ...pure,
+      'src/follow.ts',
+      'src/runs.ts',
+      'src/retention.ts',
+      'src/agent/schema.ts',
+      'src/private-file.ts',
+    ],
   },
   // Clients, topics and fetches, as the sink and the source both need them.
   { room: 'src/kafka/', sees: leaves },
@@ -97,7 +105,7 @@ export const rooms: readonly Room[] = [
  * floors below.
  */
 export const floors: readonly { readonly folders: readonly string[]; readonly files: string }[] = [
-  { folders: [], files: 'error event iso-time turn text-scan open-match shape batch iterate log bells' },
+  { folders: [], files: 'private-file error event iso-time turn text-scan open-match shape batch iterate log bells' },
   {
     folders: ['src/state/', 'src/agent/'],
     files:
