@@ -2,6 +2,7 @@
 import { RuncastError } from './error.ts'
 import { type Log, readLimitEntries, runKey } from './log.ts'
 import { emptyView, foldBatch, type View } from './state/fold.ts'
+import { notContradicted } from './state/hash.ts'
 
 /** Throws `cursor_gone` when `at` lies before what is kept. */
 export async function viewAt(log: Log, run: string, at: number): Promise<View> {
@@ -18,7 +19,7 @@ export async function viewAt(log: Log, run: string, at: number): Promise<View> {
       }
     }
     if (batch.last <= view.at) break
-    view = foldBatch(view, batch)
+    view = foldBatch(view, batch, notContradicted)
   }
   return view
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { RuncastError } from '../src/error.ts'
-import { compareHash, stateHash } from '../src/state/hash.ts'
+import { stateHash } from '../src/state/hash.ts'
 import { depthMax } from '../src/state/patch.ts'
 import { applyState, createState, type StateBody, type StateOptions, type StateView } from '../src/state/state.ts'
 
@@ -37,7 +37,7 @@ function readAll(events: readonly StateBody[], from?: StateView): StateView | un
     const next = applyState(
       view,
       JSON.parse(JSON.stringify(event)) as StateBody,
-      (value, hash) => compareHash(value, hash, 'ours') === 'equal',
+      (value, hash) => stateHash(value) === hash,
     )
     if (next !== 'uncertain') view = next
   }

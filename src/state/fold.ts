@@ -20,7 +20,7 @@ import {
   tool,
   withoutOldest,
 } from './parts.ts'
-import { applyState } from './state.ts'
+import { applyState, type HashCheck } from './state.ts'
 import {
   checkpointsMax,
   gapsMax,
@@ -47,12 +47,16 @@ export function fold(view: View, events: readonly Event[]): View {
 }
 
 /** The same for a batch whose reader has a filter: sequences missing inside it were left out on purpose, not lost. */
-export function foldBatch(view: View, batch: { after: number; last: number; events: readonly Event[] }): View {
+export function foldBatch(
+  view: View,
+  batch: { after: number; last: number; events: readonly Event[] },
+  matches?: HashCheck,
+): View {
   const next = ownCopy(view)
   if (batch.after > next.at) passHole(next, batch.after)
   for (const event of batch.events) {
     if (event.sequence > next.at) next.at = event.sequence - 1
-    foldInto(next, event)
+    foldInto(next, event, matches)
   }
   next.at = Math.max(next.at, batch.last)
   return next
@@ -61,20 +65,21 @@ export function foldBatch(view: View, batch: { after: number; last: number; even
 /**
  * Folds one event into a view that is the caller's own, at a constant cost. The view and its lists change; their
  * entries are replaced, so what was taken out of them before stays as it was. An event at or below the cursor, or
- * behind the end, does nothing. Returns what became of the parts.
+ * behind the end, does nothing. With `matches`, a state that its hash contradicts is uncertain. Returns what became of the
+ * parts.
  */
-export function foldInto(view: View, event: Event): Folded {
+export function foldInto(view: View, event: Event, matches?: HashCheck): Folded {
   if (event.sequence <= view.at || view.terminal !== undefined) return none
   adoptRun(view, event)
   const cut = event.sequence > view.at + 1 ? passHole(view, event.sequence - 1) : none
   view.at = event.sequence
   view.updated_at = event.timestamp
   if (view.status === 'accepted') view.status = 'running'
-  const folded = apply(view, event)
+  const folded = apply(view, event, matches)
   return cut.closed.length === 0 ? folded : { ...folded, closed: [...cut.closed, ...folded.closed] }
 }
 
-function apply(view: View, event: Event): Folded {
+function apply(view: View, event: Event, matches: HashCheck | undefined): Folded {
   switch (event.type) {
     case 'token':
       return token(view, event)
@@ -108,7 +113,7 @@ function apply(view: View, event: Event): Folded {
       checkpoint(view, event)
       return none
     case 'state':
-      state(view, event)
+      state(view, event, matches)
       return none
     case 'metrics':
       metrics(view, event)
@@ -202,10 +207,10 @@ function checkpoint(view: View, event: EventOf<'checkpoint'>): void {
 }
 
 /** What does not fit leaves the value as it was and uncertain; a patch that might fit by chance is not tried (H75, H78). */
-function state(view: View, event: EventOf<'state'>): void {
+function state(view: View, event: EventOf<'state'>, matches: HashCheck | undefined): void {
   const whole = event.ops === undefined
   const { value, version, certain } = view.state
-  const next = certain || whole ? applyState({ value, version }, event) : 'uncertain'
+  const next = certain || whole ? applyState({ value, version }, event, matches) : 'uncertain'
   view.state = next === 'uncertain' ? { value, version, certain: false } : { ...next, certain: true }
 }
 

@@ -91,6 +91,9 @@ export function createState<T>(
   }
 }
 
+/** Whether a state may be the one that an event's hash is of: `notContradicted` of hash.ts, where there is node:crypto. */
+export type HashCheck = (value: unknown, hash: string) => boolean
+
 /**
  * What a reader at `current` holds after `event`. `uncertain`: the event is not for this version, its patch fails or
  * (when `matches` is given) its hash differs; then keep what you have and wait for a snapshot, which always applies.
@@ -98,7 +101,7 @@ export function createState<T>(
 export function applyState(
   current: StateView | undefined,
   event: Readonly<Bodies['state']>,
-  matches?: (value: unknown, hash: string) => boolean,
+  matches?: HashCheck,
 ): StateView | 'uncertain' {
   let value: unknown
   try {

@@ -9,6 +9,7 @@ import { getCurrentContext } from '../../src/agent/context.ts'
 import { RuncastError } from '../../src/error.ts'
 import type { Event } from '../../src/event.ts'
 import type { FollowRunOptions, Runs, RunsOptions, Target } from '../../src/runs.ts'
+import { stateHash } from '../../src/state/hash.ts'
 
 export interface RunsRow {
   readonly name: string
@@ -58,6 +59,15 @@ const stubborn = defineAgent({ name: 'stubborn' }, async (_input: unknown, ctx) 
 const fails = defineAgent({ name: 'fails' }, async function* () {
   yield 'before'
   throw Object.assign(new Error('out of luck'), { code: 'bad_luck' })
+})
+
+/** Tells the hash of each state but the third's; the second's is of another. */
+const misled = defineAgent({ name: 'misled' }, async function* () {
+  const replace = (value: string) => [{ op: 'replace' as const, path: '/s', value }]
+  yield { type: 'state', version: 1, base_version: 0, snapshot: { s: 'a' }, hash: stateHash({ s: 'a' }) }
+  yield { type: 'state', version: 2, base_version: 1, ops: replace('b'), hash: stateHash({ s: 'x' }) }
+  yield { type: 'state', version: 3, base_version: 2, ops: replace('c') }
+  yield { type: 'state', version: 4, base_version: 3, snapshot: { s: 'd' }, hash: stateHash({ s: 'd' }) }
 })
 
 /** Says how bad it is, and goes on as if nothing were. */
@@ -186,6 +196,7 @@ const agents: readonly Agent[] = [
   stubborn,
   fails,
   troubled,
+  misled,
   strict,
   everything,
   nested,
@@ -639,6 +650,21 @@ export function runsSuite(row: RunsRow): void {
     await runs.cancel(first.run_id)
     assert.equal((await eventsOf(runs, third.run_id)).at(-1)?.type, 'complete')
   })
+
+  promise(
+    'DF13 a state that its hash contradicts is uncertain in every snapshot, until a whole one comes',
+    async runs => {
+      const { run_id } = await runs.start('misled', null)
+      await runs.follow(run_id, {}, () => {})
+      const states = await Promise.all([2, 3, 4, 5].map(async at => (await runs.snapshot(run_id, at)).state))
+      assert.deepEqual(states, [
+        { value: { s: 'a' }, version: 1, certain: true },
+        { value: { s: 'a' }, version: 1, certain: false },
+        { value: { s: 'a' }, version: 1, certain: false },
+        { value: { s: 'd' }, version: 4, certain: true },
+      ])
+    },
+  )
 
   promise('the snapshot at every cursor is the fold of the events up to it', async runs => {
     const { run_id } = await runs.start('everything', {})
