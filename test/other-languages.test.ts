@@ -210,16 +210,15 @@ async function write(): Promise<Written & AsyncDisposable> {
   const broker = await kafka.startKafka()
   await using log = memory()
   await using runs = createRuns({ log, agents: [agent] as unknown as Agent[], deps: realDeps })
-  const acme = runs.as({ tenant: 'acme' })
   const dashstream: Message[] = []
   const chat: Message[] = []
   let threadBase = 0
   for (const fail of [true, false]) {
-    const { run_id: id } = await acme.start('sales', { fail }, { thread: 't1' })
+    const { run_id: id } = await runs.start('sales', { fail }, { thread: 't1' })
     const events: Event[] = []
-    for await (const batch of acme.tail(id)) events.push(...batch.events)
-    dashstream.push(...dashstreamEncoder({ run: id, tenant: 'acme', thread: 't1', threadBase })(events))
-    chat.push(...chatEncoder({ run: id, tenant: 'acme', thread: 't1', threadBase })(events))
+    for await (const batch of runs.tail(id)) events.push(...batch.events)
+    dashstream.push(...dashstreamEncoder({ run: id, tenant: 'default', thread: 't1', threadBase })(events))
+    chat.push(...chatEncoder({ run: id, tenant: 'default', thread: 't1', threadBase })(events))
     threadBase += events.length
   }
   const kinds = new Set(dashstream.map(({ kind }) => kind))
@@ -228,7 +227,7 @@ async function write(): Promise<Written & AsyncDisposable> {
     ['dashstream', dashstream],
     ['chat', chat],
   ] as const) {
-    await using sink = kafkaSink({ log, tenants: ['acme'], format, brokers: broker.brokers, deps: realDeps })
+    await using sink = kafkaSink({ log, tenants: ['default'], format, brokers: broker.brokers, deps: realDeps })
     await sink.opened
     const sent = () => Object.values(sink.counters().kinds).reduce((sum, kind) => sum + kind.sent, 0)
     for (let waited = 0; sent() < length; waited += 20) {
