@@ -14,7 +14,7 @@ import { type Kafka, missing, startKafka } from '../test/services/kafka.ts'
 import type { Row } from './row.ts'
 
 const runs = 8
-const tokensPerRun = 4_000
+const tokensPerRun = 20_000
 const rounds = 5
 /** As many events as the sink takes into one transaction, and of one run into it. */
 const perTransaction = 2_000

@@ -13,7 +13,9 @@ const server = createServer((request, response) => {
   const run = request.url?.split('/')[2] ?? ''
   if (run === 'replay') return void sendStored(response)
   response.write('retry: 1000\n')
-  readers.set(run, [...(readers.get(run) ?? []), response])
+  const others = readers.get(run)
+  if (others) others.push(response)
+  else readers.set(run, [response])
 })
 
 /** The ceiling of a replay: the bytes are there already, in slices. */

@@ -10,7 +10,9 @@ const server = createServer({ noDelay: true }, socket => {
   socket.once('data', request => {
     const run = request.toString('latin1').split('/')[2] ?? ''
     socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n')
-    readers.set(run, [...(readers.get(run) ?? []), socket])
+    const others = readers.get(run)
+    if (others) others.push(socket)
+    else readers.set(run, [socket])
   })
 })
 
