@@ -60,6 +60,9 @@ function writeDocument(): void {
     row =>
       `| ${row.id} | ${row.name} | ${shown(row.ratio)} ${row.unit} | ${verdict(row).replace('MISSES', '**misses**') || '–'} | ${row.detail ?? ''} |`,
   )
-  const intro = head.replace(/Last run: .*/, `Last run: ${stamp}.`)
-  writeFileSync(file, `${intro}\n| id | what | ratio | bar | behind it |\n|---|---|---|---|---|\n${lines.join('\n')}\n`)
+  const intro = head.trimEnd().replace(/Last run: .*/, `Last run: ${stamp}.`)
+  writeFileSync(
+    file,
+    `${intro}\n\n| id | what | ratio | bar | behind it |\n|---|---|---|---|---|\n${lines.join('\n')}\n`,
+  )
 }
