@@ -45,10 +45,14 @@ export class Pipe {
   /** Sends the head of the response now and takes over its body. */
   constructor(response: ServerResponse, status: number, headers: Record<string, string>) {
     response.writeHead(status, headers)
+    const socket = rawSocket(response)
+    // What is there already, often the whole run, leaves with the head in one system call.
+    socket?.cork()
     response.flushHeaders()
+    if (socket) process.nextTick(() => socket.uncork())
     this.response = response
-    this.socket = rawSocket(response)
-    this.sink = this.socket ?? response
+    this.socket = socket
+    this.sink = socket ?? response
   }
 
   /** Sends bytes that belong to this reader alone. */
