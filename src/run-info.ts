@@ -1,5 +1,6 @@
 // A run as its callers see it: the head with times as text, and its end read from the log, where alone it stands.
 import type { Event } from './event.ts'
+import { isoTime } from './iso-time.ts'
 import { type Head, isEnded, type Log, runKey, type Status } from './log.ts'
 
 /** What `GET /runs/{id}` answers. */
@@ -41,10 +42,10 @@ export function infoOf(head: Head): RunInfo {
     ...(thread_id !== undefined && { thread_id }),
     ...(user_id !== undefined && { user_id }),
     ...(labels && { labels }),
-    created_at: iso(head.created_at),
-    ...(head.started_at !== undefined && { started_at: iso(head.started_at) }),
-    ...(head.cancel_requested_at !== undefined && { cancel_requested_at: iso(head.cancel_requested_at) }),
-    ...(head.completed_at !== undefined && { completed_at: iso(head.completed_at) }),
+    created_at: isoTime(head.created_at),
+    ...(head.started_at !== undefined && { started_at: isoTime(head.started_at) }),
+    ...(head.cancel_requested_at !== undefined && { cancel_requested_at: isoTime(head.cancel_requested_at) }),
+    ...(head.completed_at !== undefined && { completed_at: isoTime(head.completed_at) }),
     first_sequence: head.first,
     last_sequence: head.last,
     metadata: {},
@@ -70,8 +71,4 @@ function endOf(end: Event): Partial<RunInfo> {
     return { error: { message, code, ...(details && { details }) } }
   }
   return end.type === 'cancelled' && end.reason !== undefined ? { reason: end.reason } : {}
-}
-
-function iso(ms: number): string {
-  return new Date(ms).toISOString()
 }

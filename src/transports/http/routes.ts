@@ -130,6 +130,10 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     async request => runsOf(request).get(idOf(request)),
   )
 
+  const isBehindEnd = async (request: FastifyRequest, after: number) => {
+    const { status, last_sequence } = await runsOf(request).get(idOf(request))
+    return isEnded(status) && after >= last_sequence
+  }
   const eventsSchema = {
     summary: "A run's events: replay, live, late, resumed, all the same.",
     tags: ['runs'],
@@ -138,8 +142,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
   fastify.get('/runs/:id/events', { schema: eventsSchema }, async (request, reply) => {
     const query = request.query as EventsQuery
     const after = cursorOf(request, query)
-    const { status, last_sequence } = await runsOf(request).get(idOf(request))
-    if (isEnded(status) && after >= last_sequence) return reply.code(204).send()
+    if (after > 0 && (await isBehindEnd(request, after))) return reply.code(204).send()
     return streamEvents(request, reply, idOf(request), { ...query, after }, {})
   })
 
