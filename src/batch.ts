@@ -126,9 +126,10 @@ export class Slab {
       if (this.end > 0) return false
       this.bytes = Buffer.allocUnsafeSlow(room)
     }
+    const end = shape.write(entry, sequence, this.bytes, this.end) // first, for it may refuse
     this.starts.push(this.end)
     this.codes.push(entry.code)
-    this.end = shape.write(entry, sequence, this.bytes, this.end)
+    this.end = end
     return true
   }
 

@@ -101,8 +101,9 @@ export function createRunWriter(options: {
   const skip = async (run: string, last: number, hole: number, time: number) => {
     const view = foldBatch(await viewAt(log, run, last), { after: last + hole, last: last + hole, events: [] })
     const filler = Array.from({ length: hole }, () => missing(time))
-    await log.append(runKey(run), last, filler)
-    await log.drop(runKey(run), last + hole, Buffer.from(JSON.stringify(view)))
+    // In one turn: a reader who is there already is woken when the room is forgotten, not while it is made.
+    const made = log.append(runKey(run), last, filler)
+    await Promise.all([made, log.drop(runKey(run), last + hole, Buffer.from(JSON.stringify(view)))])
   }
 
   const end = async (head: Head | NewHead, last: number, { type, time }: Entry) => {
@@ -155,7 +156,7 @@ export function createRunWriter(options: {
   }
 }
 
-const missing = (time: number): Entry => ({ type: 'missing', code: 0, time, body: '' })
+const missing = (time: number): Entry => ({ type: 'missing', code: 0, time, body: '{}' })
 
 type Started = Extract<Event, { type: 'started' }>
 

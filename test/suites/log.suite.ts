@@ -76,6 +76,13 @@ export function logSuite(row: LogRow): void {
     assert.deepEqual(await contents(log, runKey('r')), ['é\n\r\u2028"\u0000 \ud83d\ude00'])
   })
 
+  promise('an entry that cannot be written is refused, and the next one stands in its place', async log => {
+    await log.append(runKey('r'), 0, [token('a')], newHead('r'))
+    await assert.rejects(async () => log.append(runKey('r'), 1, [{ ...token('b'), time: Number.NaN }]))
+    await log.append(runKey('r'), 1, [token('c')])
+    assert.deepEqual(await contents(log, runKey('r')), ['a', 'c'])
+  })
+
   promise('append with a stale cursor is refused with conflict that carries the last sequence', async log => {
     await log.append(runKey('r'), 0, [], newHead('r'))
     await log.append(runKey('r'), 0, [token('a')])
