@@ -55,31 +55,10 @@ export function entryOf(event: Body, time: number): Entry {
   return plainEntry(event, time)
 }
 
-/** An event that was told elsewhere, envelope and all, as an entry: its fields one by one, for most have a few short ones. */
+/** An event that was told elsewhere, envelope and all, as an entry. */
 export function entryOfEvent(event: Event): Entry {
-  const { type, timestamp } = event
-  const time = msOfIso(timestamp)
-  if (type === 'custom') {
-    const { id: _id, run_id: _run, sequence: _sequence, timestamp: _timestamp, ...custom } = event
-    return entryOf(custom, time)
-  }
-  let body = ''
-  const fields = event as unknown as Record<string, unknown>
-  for (const name in fields) {
-    switch (name) {
-      case 'id':
-      case 'type':
-      case 'run_id':
-      case 'sequence':
-      case 'timestamp':
-        continue
-    }
-    const text = JSON.stringify(fields[name])
-    if (text === undefined) continue
-    body += `${body === '' ? '{' : ','}${JSON.stringify(name)}:${text}`
-  }
-  body += body === '' ? '{}' : '}'
-  return fieldsEntry(type, time, body)
+  const { id: _id, run_id: _run, sequence: _sequence, timestamp, ...body } = event
+  return entryOf(body, msOfIso(timestamp))
 }
 
 /** Fields that are JSON already, as an entry. */
@@ -237,6 +216,19 @@ const dataPrefixBytes = 'data: '.length
 function jsonOfFrame(frame: Buffer): Buffer {
   const start = frame.indexOf(newline) + 1 + dataPrefixBytes
   return frame.subarray(start, frame.indexOf(newline, start))
+}
+
+/** What a log that is at `last` gives behind a cursor: frames of a slab whose first entry has number `first`. */
+export function sliceOf(
+  log: { readonly last: number; readonly state: State },
+  { slab, first }: { readonly slab: Slab; readonly first: number },
+  { after, limit, gap }: { readonly after: number; readonly limit: number; readonly gap: Gap | undefined },
+): SlabBatch {
+  const from = after + 1 - first
+  const to = Math.min(slab.count, from + limit)
+  const last = after + to - from
+  const atTail = last === log.last
+  return new SlabBatch({ after, last, state: atTail ? log.state : 'open', gap, slab, from, to, atTail })
 }
 
 const noFrames = new Slab(0)

@@ -1,6 +1,6 @@
 // The log in memory: the default, with no dependency. Frames lie in slabs that start small and double, so that a short
 // run costs little and a long one replays in large slices. Everything is synchronous; nothing survives the process.
-import { emptyBatch, type Entry, type Gap, type Shape, Slab, SlabBatch, type State } from '../batch.ts'
+import { emptyBatch, type Entry, type Gap, type Shape, Slab, type SlabBatch, sliceOf, type State } from '../batch.ts'
 import { createBells } from '../bells.ts'
 import {
   admit,
@@ -143,12 +143,7 @@ function readFrom(log: Kept, requested: number, limit: number): SlabBatch {
   if (after >= log.last) return emptyBatch(after, log.state, gap)
   let at = log.slabs.length - 1
   while ((log.firsts[at] ?? 0) > after + 1) at--
-  const slab = log.slabs[at] as Slab
-  const from = after + 1 - (log.firsts[at] ?? 0)
-  const to = Math.min(slab.count, from + limit)
-  const last = after + to - from
-  const state = last < log.last ? 'open' : log.state
-  const batch = new SlabBatch({ after, last, state, gap, slab, from, to, atTail: last === log.last })
+  const batch = sliceOf(log, { slab: log.slabs[at] as Slab, first: log.firsts[at] ?? 0 }, { after, limit, gap })
   if (batch.atTail && !gap) log.shared = batch
   return batch
 }

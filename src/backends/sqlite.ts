@@ -1,7 +1,7 @@
 // The log in one SQLite file, in the process. All appends of one turn of the event loop share a commit, and nobody sees
 // an event before its commit: readers look only between commits. One process writes; others may read (readOnly).
 // It must never answer from memory what a failed commit took back.
-import { emptyBatch, type Entry, type Gap, type Shape, SlabBatch } from '../batch.ts'
+import { emptyBatch, type Entry, type Gap, type Shape, type SlabBatch, sliceOf } from '../batch.ts'
 import { createBells } from '../bells.ts'
 import { RuncastError } from '../error.ts'
 import { admit, creates, type HeadChange, type Key, type Log, type NewHead, seals, shapeOf } from '../log.ts'
@@ -212,12 +212,7 @@ export function sqlite(options: SqliteOptions): Log {
       after = log.first - 1
     }
     if (after >= log.last) return emptyBatch(after, log.state, gap)
-    const { slab, first } = segments.segmentAt(log.id, after)
-    const from = after + 1 - first
-    const to = Math.min(slab.count, from + limit)
-    const last = after + to - from
-    const state = last < log.last ? 'open' : log.state
-    const batch = new SlabBatch({ after, last, state, gap, slab, from, to, atTail: last === log.last })
+    const batch = sliceOf(log, segments.segmentAt(log.id, after), { after, limit, gap })
     if (batch.atTail && !gap) log.shared = batch
     return batch
   }

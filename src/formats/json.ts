@@ -1,6 +1,6 @@
 // NDJSON: one event, one line, exactly as on the JSON wire. The plainest format, and the one that the others are
 // judged against. It must never write a line break inside a line, U+2028 included.
-import { entryOf } from '../batch.ts'
+import { entryOfEvent } from '../batch.ts'
 import { behindEnvelope } from '../shape.ts'
 import { type Event, eventOf, isTerminal } from '../event.ts'
 import type { View } from '../state/fold.ts'
@@ -19,10 +19,9 @@ import { undecodable } from './protobuf-check.ts'
 
 /** One event of a managed run as JSON text. */
 export function eventJson(event: Event): string {
-  const { id, run_id, sequence, timestamp, ...body } = event
-  const { type, body: fields } = entryOf(body, 0)
-  const envelope = { id, type, run_id, sequence, timestamp }
-  return JSON.stringify(envelope).slice(0, -1) + behindEnvelope(fields)
+  const { id, run_id, sequence, timestamp } = event
+  const { type, body } = entryOfEvent(event)
+  return JSON.stringify({ id, type, run_id, sequence, timestamp }).slice(0, -1) + behindEnvelope(body)
 }
 
 export const ndjson: Format = {

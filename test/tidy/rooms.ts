@@ -10,6 +10,17 @@ const log = [...leaves, 'src/shape.ts', 'src/batch.ts', 'src/iterate.ts', 'src/l
 /** Folds of events, without a clock, a log or a network. */
 const pure = ['src/state/', 'src/formats/', 'src/gen/']
 
+/** What offers agents and their runs to others. */
+const serving = [
+  ...log,
+  ...pure,
+  'src/follow.ts',
+  'src/runs.ts',
+  'src/direct.ts',
+  'src/agent/schema.ts',
+  'src/agent/define.ts',
+]
+
 export interface Room {
   /** A folder, with a slash, or a file of src/ itself. */
   readonly room: string
@@ -34,32 +45,13 @@ export const rooms: readonly Room[] = [
   { room: 'src/react/', sees: [...leaves, 'src/batch.ts', 'src/iterate.ts', 'src/state/', 'src/client/'] },
   {
     room: 'src/transports/',
-    sees: [
-      ...log,
-      ...pure,
-      'src/follow.ts',
-      'src/runs.ts',
-      'src/direct.ts',
-      'src/agent/schema.ts',
-      'src/agent/define.ts',
-      'src/client/',
-    ],
+    sees: [...serving, 'src/client/'],
   },
   {
     room: 'src/faces/',
     // The schema: what a chat client sends is shaped after what the agent takes. The message: what a user said is read
     // out of a run's input in one way, by whoever shows it.
-    sees: [
-      ...log,
-      ...pure,
-      'src/follow.ts',
-      'src/runs.ts',
-      'src/direct.ts',
-      'src/agent/schema.ts',
-      'src/agent/define.ts',
-      'src/transports/',
-      'src/conversations/message.ts',
-    ],
+    sees: [...serving, 'src/transports/', 'src/conversations/message.ts'],
   },
   {
     room: 'src/conversations/',

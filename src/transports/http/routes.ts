@@ -36,19 +36,21 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
     fastify.post('/invoke/stream', { bodyLimit, schema: directSchema(agents) }, streamOnce)
   }
 
+  /** What a run that is not kept takes from its request. */
+  const onceOf = (request: FastifyRequest) => ({
+    ...options.direct,
+    agent: agentOf(agents, (request.query as z.infer<typeof invokeQuery>).agent),
+    input: request.body,
+    deps,
+    principal: request.principal,
+    labels: traceLabelsOf(request),
+  })
+
   async function runOnce(request: FastifyRequest, reply: FastifyReply) {
-    const { agent: name } = request.query as z.infer<typeof invokeQuery>
-    const agent = agentOf(agents, name)
+    const asked = onceOf(request)
+    const { agent } = asked
     const { signal } = leavingOf(reply)
-    const end = await invoke({
-      ...options.direct,
-      agent,
-      input: request.body,
-      deps,
-      principal: request.principal,
-      labels: traceLabelsOf(request),
-      signal,
-    })
+    const end = await invoke({ ...asked, signal })
     if (end.type === 'complete') {
       const { output, latency_seconds, metadata } = end
       return {
@@ -64,16 +66,8 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
   }
 
   async function streamOnce(request: FastifyRequest, reply: FastifyReply) {
-    const { agent: name, timeout } = request.query as z.infer<typeof invokeQuery>
-    const agent = agentOf(agents, name)
-    const stream = await direct({
-      ...options.direct,
-      agent,
-      input: request.body,
-      deps,
-      principal: request.principal,
-      labels: traceLabelsOf(request),
-    })
+    const { timeout } = request.query as z.infer<typeof invokeQuery>
+    const stream = await direct(onceOf(request))
     return streams.serve(request, reply, {
       subject: { request_id: stream.request_id },
       wire: wireOf(request),
