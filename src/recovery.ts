@@ -116,11 +116,11 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
     if (thread) await keep(() => feeds.leave(thread, run_id, ended))
     const entry: FeedEntry = { type: 'ended', run_id, ...ended, thread_base }
     await keep(() => feeds.announce(feed, entry))
-    concluded?.add(run_id)
+    unsettled.delete(run_id)
   }
 
-  /** Runs that were ended since a recovery began: one that waits for its turn ends those before it. */
-  let concluded: Set<string> | undefined
+  /** Runs that a recovery has to end still: one that waits for its turn ends those before it. */
+  const unsettled = new Set<string>()
 
   const finish = async (run: NewHead, why?: string) => conclude(run, await keep(() => seal(run, why)))
 
@@ -159,7 +159,7 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
   const settle = async (run: NewHead, busy: Set<string>) => {
     const thread = JSON.stringify([run.tenant, run.thread_id])
     const end = async (why?: string) => {
-      if (!concluded?.has(run.run_id)) await finish(run, why)
+      if (unsettled.has(run.run_id)) await finish(run, why)
     }
     if (busy.has(thread)) {
       alone(run.run_id, end).catch(() => {}) // the process leaves: the next one recovers
@@ -178,12 +178,14 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
     finish,
     conclude,
     async recover() {
-      concluded = new Set()
       const handled = new Set<string>()
       const busy = new Set<string>()
       const { tenants, open } = await survey()
+      for (const { run_id } of open) unsettled.add(run_id)
       for (const tenant of tenants) {
-        for (const { run_id, owner, thread_id } of await unfinished(tenant)) {
+        const accepted = await unfinished(tenant)
+        for (const { run_id } of accepted) unsettled.add(run_id)
+        for (const { run_id, owner, thread_id } of accepted) {
           const head = await keep(() => log.head(run_id))
           const claim = { run_id, owner, tenant, ...(thread_id !== undefined && { thread_id }) }
           handled.add(run_id)
@@ -192,7 +194,6 @@ export function createRecovery({ log, feeds, now, sleep, leaving, resume, alone 
       }
       // What no feed knows any more; oldest first, as a thread wants them.
       for (const head of open.reverse()) if (!handled.has(head.run_id)) await settle(head, busy)
-      concluded = undefined
       return open.length
     },
   }

@@ -1,5 +1,6 @@
 // Everything at once, decided by one seed: agents, readers that are cut, cancels, restarts, a log that fails and loses
-// acknowledgements. Then faults stop, and every promise must have been kept. `SEED=123 npm test` repeats one.
+// acknowledgements. Then faults stop, and every promise must have been kept. `SEED=123 npm test` repeats one, and
+// `SEED=random` looks where nobody has looked: left alone the seeds are the same, so that no change pays for another.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defineAgent } from '../src/agent/define.ts'
@@ -16,13 +17,21 @@ import { newHead } from './suites/log.suite.ts'
 
 /** So many cuts a run of the suite makes, which takes some thirty seeds. */
 const cutsMin = 10_000
-const { SEED } = process.env
-const first = SEED === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(SEED)
+const { SEED = 'usual' } = process.env
+const first = { usual: 1, random: Math.floor(Math.random() * 2 ** 31) }[SEED] ?? Number(SEED)
+/** Seeds that broke a promise once. */
+const brokenOnce = [1_509, 500_000_088]
+
+function* seeds(): Generator<number, void> {
+  if (SEED === String(first)) return yield first
+  yield* brokenOnce
+  for (let seed = first; ; seed++) yield seed
+}
 
 test(`DK25 DK28 H27 H33 H66 H140 whatever breaks, each reader sees 1 to N once, nothing acknowledged is lost, and all runs end (SEED=${first})`, async t => {
   const done: Outcome[] = []
   const count = (of: (outcome: Outcome) => number) => done.reduce((sum, outcome) => sum + of(outcome), 0)
-  for (let seed = first; seed === first || (SEED === undefined && count(one => one.cuts) < cutsMin); seed++) {
+  for (const seed of seeds()) {
     const outcome = await simulate(seed)
     done.push(outcome)
     assert.deepEqual(
@@ -30,6 +39,7 @@ test(`DK25 DK28 H27 H33 H66 H140 whatever breaks, each reader sees 1 to N once, 
       [],
       `broken promises; repeat with: SEED=${seed} npm test -- test/simulation.test.ts`,
     )
+    if (count(one => one.cuts) >= cutsMin) break
   }
   t.diagnostic(
     `${done.length} seeds from ${first}: ${count(one => one.cuts)} cuts, ${count(one => one.faults)} faults of the log, ` +
