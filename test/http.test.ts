@@ -455,56 +455,6 @@ test('DK1 DK2 DK3 DK4 the server says how it is, what it has, and what it did', 
   assert.deepEqual(Object.keys(schema.agents[0]?.input.properties ?? {}), ['count', 'ms'])
 })
 
-test('OpenAPI 3.1 shows every route with the schemas that validate, and a docs page', async () => {
-  await using served = await serving()
-  const openapi = (await (await fetch(`${served.url}/openapi.json`)).json()) as {
-    openapi: string
-    paths: Record<string, Record<string, { parameters?: { name: string }[] }>>
-  }
-  assert.equal(openapi.openapi, '3.1.0')
-  assert.deepEqual(openapi.paths['/runs/{id}/events']?.['get']?.parameters?.map(one => one.name).toSorted(), [
-    'after',
-    'from_sequence',
-    'id',
-    'strict',
-    'timeout',
-    'types',
-  ])
-  assert.ok(openapi.paths['/invoke/stream']?.['post'])
-  const docs = await (await fetch(`${served.url}/docs`)).text()
-  assert.match(docs, /from_sequence/)
-})
-
-test('OpenAPI shows what agents take and give, and the one body of errors', async () => {
-  const io = { input: z.object({ who: z.string() }), output: z.object({ hello: z.string() }) }
-  const greet = defineAgent({ name: 'greet', ...io }, async ({ who }) => ({ hello: who, more: 1 }))
-  await using served = await serving({ agents: [greet, counter] })
-  interface Content {
-    content: { 'application/json': { schema: { anyOf: object[]; properties: Record<string, { anyOf: object[] }> } } }
-  }
-  type Operation = { requestBody: Content; responses: Record<string, Content> }
-  const { paths } = (await (await fetch(`${served.url}/openapi.json`)).json()) as {
-    paths: Record<string, Record<string, Operation>>
-  }
-  const invoke = paths['/invoke']?.['post'] as Operation
-  const [taken] = invoke.requestBody.content['application/json'].schema.anyOf
-  assert.deepEqual(taken, {
-    title: 'greet',
-    type: 'object',
-    properties: { who: { type: 'string' } },
-    required: ['who'],
-  })
-  const { output } = (invoke.responses['200'] as Content).content['application/json'].schema.properties
-  const [given] = (output as { anyOf: Record<string, unknown>[] }).anyOf
-  assert.deepEqual(given?.['properties'], { hello: { type: 'string' } })
-  const start = paths['/runs']?.['post'] as Operation
-  assert.deepEqual(Object.keys(start.responses), ['202', 'default'])
-  const { properties } = (invoke.responses['default'] as Content).content['application/json'].schema
-  assert.deepEqual(Object.keys(properties), ['success', 'error', 'code', 'details'])
-  const answer = (await (await post(served, '/invoke', { who: 'Ada' })).json()) as { output: object }
-  assert.deepEqual(answer.output, { hello: 'Ada' }, 'the schema decides, not what is shown of it')
-})
-
 test('DK64 DK65 what is switched off is not there', async () => {
   await using served = await serving({ asyncRuns: false, streaming: false })
   assert.equal((await post(served, '/runs', {})).status, 404)

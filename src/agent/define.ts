@@ -21,7 +21,7 @@ export interface AgentOptions<I = unknown, O = unknown> {
   readonly description?: string
   /** What `started.framework` says. Default `runcast`. */
   readonly framework?: string
-  /** Checked before the agent runs; also its OpenAPI. */
+  /** Checked before the agent runs; also its OpenAPI, if the schema tells its JSON Schema (`~standard.jsonSchema`). */
   readonly input?: Schema<I>
   /** Checked at the end: an output that does not fit ends the run with `invalid_output`. */
   readonly output?: Schema<O>

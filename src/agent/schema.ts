@@ -10,9 +10,13 @@ export interface StandardSchema<T = unknown> {
     readonly vendor: string
     validate(value: unknown): Validated<T> | Promise<Validated<T>>
     readonly types?: { readonly input: unknown; readonly output: T } | undefined
-    readonly jsonSchema?: { input(options: { target: string }): Record<string, unknown> }
+    /** https://standardschema.dev/json-schema; zod and arktype have it, valibot with `toStandardJsonSchema`. */
+    readonly jsonSchema?: Readonly<Record<Side, (options: { target: string }) => Record<string, unknown>>>
   }
 }
+
+/** What a schema takes, or what it gives back. */
+type Side = 'input' | 'output'
 
 type Validated<T> = { readonly value: T; readonly issues?: undefined } | { readonly issues: readonly Issue[] }
 interface Issue {
@@ -51,15 +55,26 @@ export async function checked<T>(schema: Schema<T> | undefined, value: unknown, 
   })
 }
 
-/** The schema as JSON Schema, for OpenAPI; an empty one where a Standard Schema's library cannot say. */
-export function jsonSchemaOf(schema: Schema | undefined): JsonSchema {
+/** The schema as JSON Schema, for OpenAPI. One whose library cannot say is described in words: it checks all the same. */
+export function jsonSchemaOf(schema: Schema | undefined, side: Side = 'input'): JsonSchema {
   if (!schema) return {}
   if (!isStandard(schema)) return schema
+  const { jsonSchema, vendor } = schema['~standard']
+  if (!jsonSchema)
+    return { description: `Checked by a schema of ${vendor} that tells no JSON Schema. ${fixOf(vendor)}` }
   try {
-    return schema['~standard'].jsonSchema?.input({ target: 'draft-2020-12' }) ?? {}
-  } catch {
-    return {} // a type that JSON Schema cannot express: the schema still validates
+    return jsonSchema[side]({ target: 'draft-2020-12' })
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    return { description: `Checked by a schema of ${vendor} that is no JSON Schema: ${why}` }
   }
+}
+
+/** For whoever wrote the agent. */
+function fixOf(vendor: string): string {
+  if (vendor === 'valibot')
+    return 'To show it here, give the agent toStandardJsonSchema(schema) of @valibot/to-json-schema.'
+  return 'To show it here, give the agent a schema with ~standard.jsonSchema (https://standardschema.dev/json-schema).'
 }
 
 function isStandard<T>(schema: Schema<T>): schema is StandardSchema<T> {

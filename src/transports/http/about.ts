@@ -39,7 +39,7 @@ export function aboutRoutes(fastify: FastifyInstance, options: AppOptions, strea
     agents: runs.agents.map(agent => ({
       name: agent.name,
       input: jsonSchemaOf(agent.input),
-      output: jsonSchemaOf(agent.output),
+      output: jsonSchemaOf(agent.output, 'output'),
     })),
   }))
   fastify.get('/info', { schema: { summary: 'What this server offers.', tags } }, async () => ({

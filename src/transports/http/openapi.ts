@@ -16,7 +16,7 @@ export const invokeSchema = (agents: readonly Agent[]) => ({
   tags: ['invoke'],
   querystring: invokeQuery,
   ...inputOf(agents),
-  'x-output': agents.map(({ name, output }) => ({ title: name, ...jsonSchemaOf(output) })),
+  'x-output': agents.map(({ name, output }) => ({ title: name, ...jsonSchemaOf(output, 'output') })),
 })
 export const directSchema = (agents: readonly Agent[]) => ({
   summary: 'Runs an agent and streams its events over this connection.',
