@@ -265,15 +265,20 @@ export async function restarts(world: World): Promise<void> {
 
 /** Owners of runs wait for a good half minute. */
 const outageBorneMs = 20_000
+/** Who waits for long tries again as seldom as this: between two outages it may see nothing of the log. */
+const retryMs = 10_000
 
 /** The log is away for a while, as a whole. */
 export async function outages(world: World): Promise<void> {
+  let since = 0
+  let until = 0
   while (!world.healing) {
     await world.sleep(20_000)
     if (world.healing) return
-    const from = world.clock.now()
-    const to = from + world.below(world.pick([5_000, 60_000]))
-    world.weather.outageUntil = to
-    if (to - from > outageBorneMs) world.promised.excuses.push({ from, to })
+    const now = world.clock.now()
+    if (now - until > retryMs) since = now
+    until = now + world.below(world.pick([5_000, 60_000]))
+    world.weather.outageUntil = until
+    if (until - since > outageBorneMs) world.promised.excuses.push({ from: since, to: until })
   }
 }
