@@ -6,7 +6,7 @@ import { checked } from './agent/schema.ts'
 import { memory } from './backends/memory.ts'
 import type { Batch, Types } from './batch.ts'
 import { realDeps } from './deps.ts'
-import { codes, RuncastError } from './error.ts'
+import { RuncastError } from './error.ts'
 import type { Event, EventOf, Json } from './event.ts'
 import { type Deliver, follow, iterate } from './follow.ts'
 import { bounded, type Bounds } from './layers/bounded.ts'
@@ -62,6 +62,13 @@ export interface DirectStream {
 /** How a run ended. */
 export type End = EventOf<'complete'> | EventOf<'error'> | EventOf<'cancelled'>
 
+/** The end of a run that did not complete as an error: what `stream` and `output` throw, and `POST /invoke` answers. */
+export function failureOf(end: EventOf<'error'> | EventOf<'cancelled'>): RuncastError {
+  return end.type === 'error'
+    ? RuncastError.of(end.code, end.error, { details: { ...end.details } })
+    : RuncastError.of('cancelled', end.reason ?? 'the run was cancelled')
+}
+
 /** Starts an agent for one reader. Rejects with `invalid_input` when the input does not fit; the agent has not run then. */
 export function direct(options: DirectOptions): Promise<DirectStream> {
   const id = options.requestId ?? options.deps.id()
@@ -93,8 +100,7 @@ export interface StreamOptions extends Omit<DirectLimits, 'bounds'> {
 /**
  * The shortest use: `for await (const event of stream(agent, input))`. Yields every event, numbered, the terminal one too,
  * and returns the output. The agent waits for the loop; leaving the loop cancels it and waits for its finally block.
- * A run that fails throws behind its `error` event: a RuncastError with the event's message, its code in `details.code`,
- * and as `code` itself where that is one of ours, else `internal`.
+ * A run that fails throws behind its `error` event: a RuncastError with the event's code, message and details.
  */
 export async function* stream<I, O>(
   agent: Agent<I, O> | AgentFunction<I, O>,
@@ -126,17 +132,14 @@ export async function* stream<I, O>(
 
 /**
  * What a run came to: its output, or, of a run that returned nothing, the list of its items. Throws where `stream` does,
- * and `run_ended` when the run was cancelled.
+ * and `cancelled` when the run was cancelled.
  */
 export async function output(events: AsyncIterable<Event>): Promise<unknown> {
   const items: unknown[] = []
   for await (const event of events) {
     if (event.type === 'item') items.push('data' in event ? event.data : Buffer.from(event.bytes, 'base64'))
     else if (event.type === 'complete') return event.output === null && items.length > 0 ? items : event.output
-    else if (event.type === 'error') throw failureOf(event)
-    else if (event.type === 'cancelled') {
-      throw new RuncastError('run_ended', `the run was cancelled${event.reason ? `: ${event.reason}` : ''}`)
-    }
+    else if (event.type === 'error' || event.type === 'cancelled') throw failureOf(event)
   }
   throw new RuncastError('unavailable', 'the events stopped before the end of the run')
 }
@@ -238,12 +241,6 @@ function exitOf(options: DirectLimits): OwnerOptions['exit'] {
   const { allowed, redactPatterns, outputCharsMax, pendingBytesMax, eventBytesMax } = options
   const redactor = redactPatterns?.length ? createRedactor(redactPatterns) : undefined
   return { allowed, redactor, outputCharsMax, pendingBytesMax, eventBytesMax }
-}
-
-/** The end of a failed run as an error. */
-function failureOf({ code, error, details }: EventOf<'error'>): RuncastError {
-  const known = Object.hasOwn(codes, code) ? (code as keyof typeof codes) : 'internal'
-  return new RuncastError(known, error, { details: { ...details, code } })
 }
 
 function reasonOf(signal: AbortSignal | undefined): string {

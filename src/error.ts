@@ -37,10 +37,13 @@ export type Code = keyof typeof codes
 /** Codes that the runtime puts into a run's `error` event; an agent may use others of its own. */
 export const runErrorCodes = ['agent_error', 'timeout', 'interrupted', 'overloaded', 'invalid_output'] as const
 
+/** Why something was refused, or how a run ended that did not complete. */
+export type EndCode = Code | (typeof runErrorCodes)[number] | 'cancelled' | (string & {})
+
 /** The only error that Runcast throws. `message` says what is wrong, with the numbers, and how to mend it. */
 export class RuncastError extends Error {
   override readonly name = 'RuncastError'
-  readonly code: Code
+  readonly code: EndCode
   /** What a program needs to act: the field at fault, the oldest kept sequence, the log's last, … */
   readonly details: Readonly<Record<string, unknown>>
 
@@ -51,11 +54,11 @@ export class RuncastError extends Error {
   }
 
   get http(): number {
-    return codes[this.code].http
+    return meaningOf(this.code).http
   }
 
   get retryable(): boolean {
-    return codes[this.code].retryable
+    return meaningOf(this.code).retryable
   }
 
   /** Any thrown value as a RuncastError: the way in for foreign errors. `code` is used when it is not one already. */
@@ -65,10 +68,20 @@ export class RuncastError extends Error {
     return new RuncastError(code, message, { cause: thrown })
   }
 
+  /** With the code of another error, or of a run's end: it may be an agent's own. */
+  static of(code: EndCode, message: string, options: ConstructorParameters<typeof RuncastError>[2] = {}): RuncastError {
+    return new RuncastError(code as Code, message, options)
+  }
+
   /** The one error body of the HTTP API (PROTOCOL.md §6). */
-  toJSON(): { success: false; error: string; code: Code; details: Readonly<Record<string, unknown>> } {
+  toJSON(): { success: false; error: string; code: EndCode; details: Readonly<Record<string, unknown>> } {
     return { success: false, error: this.message, code: this.code, details: this.details }
   }
+}
+
+/** A code that is not ours says that something failed, and no more. */
+function meaningOf(code: EndCode): CodeMeaning {
+  return Object.hasOwn(codes, code) ? codes[code as Code] : codes.internal
 }
 
 /** A value of a caller in a message: quoted, and cut where it is long. */

@@ -26,7 +26,7 @@ export {
   stream,
   type StreamOptions,
 } from './direct.ts'
-export { type Code, codes, RuncastError, runErrorCodes } from './error.ts'
+export { type Code, codes, type EndCode, RuncastError, runErrorCodes } from './error.ts'
 export { type Event, type EventOf, type EventType, eventTypes, isTerminal, type Json } from './event.ts'
 export type { Bounds } from './layers/bounded.ts'
 export type { Head, Log, Status } from './log.ts'

@@ -14,6 +14,7 @@ import { direct, type DirectOptions, eventsOf, invoke, output, stream, type Stre
 import { RuncastError } from '../src/error.ts'
 import type { Event } from '../src/event.ts'
 import type { Bounds } from '../src/layers/bounded.ts'
+import { serve } from '../src/server.ts'
 
 const timeout = 120_000
 const agentOf = <I, O>(run: AgentFunction<I, O>, options: Partial<Agent<I, O>> = {}) =>
@@ -38,6 +39,10 @@ async function failing(events: AsyncIterable<Event>): Promise<{ seen: Event[]; t
     return { seen, thrown }
   }
   assert.fail('it did not throw')
+}
+
+async function raise(thrown: unknown): Promise<never> {
+  throw thrown
 }
 
 /** A promise and its opener: tests wait for what happens, not for time. */
@@ -167,8 +172,7 @@ test('OL14 OL16 PX3 an agent that fails: what it said arrives, then one error ev
   assert.deepEqual(seen.map(typeOf), ['started', 'item', 'item', 'error'])
   assert.ok(thrown instanceof RuncastError)
   assert.equal(thrown.message, 'out of luck')
-  assert.equal(thrown.code, 'internal')
-  assert.equal(thrown.details['code'], 'bad_luck')
+  assert.equal(thrown.code, 'bad_luck')
 })
 
 test('OL15 an agent that fails at once throws without an item, with our code where it is ours', async () => {
@@ -179,8 +183,58 @@ test('OL15 an agent that fails at once throws without an item, with our code whe
   )
   assert.deepEqual(seen.map(typeOf), ['started', 'error'])
   assert.ok(thrown instanceof RuncastError && thrown.code === 'not_found')
-  assert.deepEqual(thrown.details, { thing: 7, code: 'not_found' })
+  assert.deepEqual(thrown.details, { thing: 7 })
 })
+
+const failures: Record<string, { agent: Agent; code: string; http: number }> = {
+  'any error': { agent: agentOf(() => raise(new Error('no luck'))), code: 'agent_error', http: 500 },
+  'no error': { agent: agentOf(() => raise('no luck')), code: 'agent_error', http: 500 },
+  'its own code': {
+    agent: agentOf(() => raise(Object.assign(new Error('no luck'), { code: 'bad_luck' }))),
+    code: 'bad_luck',
+    http: 500,
+  },
+  'a code that every object has': {
+    agent: agentOf(() => raise(Object.assign(new Error('no luck'), { code: 'constructor' }))),
+    code: 'constructor',
+    http: 500,
+  },
+  'one of our codes, with details': {
+    agent: agentOf(() => raise(new RuncastError('not_found', 'no such thing', { details: { thing: 7 } }))),
+    code: 'not_found',
+    http: 404,
+  },
+  'a critical warning': {
+    agent: agentOf(async (_, { warning, signal }) => {
+      await warning('too_hot', 'it burns', { severity: 'critical', details: { degrees: 90 } })
+      await new Promise((_stop, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+    }),
+    code: 'too_hot',
+    http: 500,
+  },
+  'an output that does not fit': {
+    agent: agentOf(async () => 1, { output: { type: 'string' } }),
+    code: 'invalid_output',
+    http: 500,
+  },
+  'an input that does not fit': {
+    agent: agentOf(async () => 1, { input: { type: 'string' } }),
+    code: 'invalid_input',
+    http: 422,
+  },
+}
+for (const [name, { agent, code, http }] of Object.entries(failures)) {
+  test(`DK5 OL14 who loops over stream() and who posts to /invoke learn the same of a failure: ${name}`, async () => {
+    await using served = await serve({ agents: [agent], port: 0 })
+    const answer = await fetch(`${served.url}/invoke`, { method: 'POST' })
+    const told = (await answer.json()) as Record<string, unknown>
+    assert.deepEqual([answer.status, told['code']], [http, code])
+    const { thrown } = await failing(stream(agent, null))
+    assert.ok(thrown instanceof RuncastError)
+    assert.equal(thrown.http, http)
+    assert.deepEqual(JSON.parse(JSON.stringify(thrown)), told)
+  })
+}
 
 test('OL15 input that does not fit its schema throws invalid_input, and the agent never runs', async () => {
   let ran = false
@@ -337,9 +391,10 @@ test('OL5 the output is what the agent returned, else the list of its items', as
       throw Object.assign(new Error('no'), { code: 'nope' })
     }, {}),
   )
-  await assert.rejects(failed, { message: 'no', details: { code: 'nope' } })
+  await assert.rejects(failed, { message: 'no', code: 'nope', details: {} })
   await assert.rejects(output(stream(async () => sleep(60_000), {}, { signal: AbortSignal.abort('stop') })), {
-    code: 'run_ended',
+    code: 'cancelled',
+    message: 'stop',
   })
 })
 

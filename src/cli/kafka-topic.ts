@@ -39,7 +39,7 @@ export async function openTopic(spec: string, { tenant, patient }: TopicOptions)
     await source[Symbol.asyncDispose]()
     const { code, message } = RuncastError.from(error)
     // Named, because nobody would look for it where a server is.
-    throw new RuncastError(code, `${spec}: ${message}`, { details: { source: spec }, cause: error })
+    throw RuncastError.of(code, `${spec}: ${message}`, { details: { source: spec }, cause: error })
   }
   tellProblems(source)
   const dispose = () => source[Symbol.asyncDispose]()

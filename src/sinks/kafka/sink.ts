@@ -129,7 +129,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     for (const [tenant, { code, message }] of refused) {
       if (told.get(tenant) === message) continue
       told.set(tenant, message)
-      onError(new RuncastError(code, `the runs of the tenant ${JSON.stringify(tenant)} are not exported: ${message}`))
+      onError(RuncastError.of(code, `the runs of the tenant ${JSON.stringify(tenant)} are not exported: ${message}`))
     }
   }
 

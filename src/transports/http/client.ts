@@ -221,7 +221,7 @@ type Answer =
 /** Says how often it was tried, for whoever wonders what happened meanwhile. */
 function repeated(error: RuncastError, tries: number): RuncastError {
   if (tries === 1) return error
-  return new RuncastError(error.code, `${error.message} (after ${tries} tries)`, {
+  return RuncastError.of(error.code, `${error.message} (after ${tries} tries)`, {
     details: { ...error.details, tries },
     cause: error,
   })

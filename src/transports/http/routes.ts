@@ -3,8 +3,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import { agentOf } from '../../agent/define.ts'
-import { type DirectLimits, direct, invoke } from '../../direct.ts'
-import { type Code, codes } from '../../error.ts'
+import { type DirectLimits, direct, failureOf, invoke } from '../../direct.ts'
 import { isEnded } from '../../log.ts'
 import type { FollowRunOptions, Target } from '../../runs.ts'
 import type { RouteParts } from './parts.ts'
@@ -59,10 +58,8 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
         metadata: { ...metadata, agent: agent.name, framework: agent.framework, latency_seconds },
       }
     }
-    const [code, error] =
-      end.type === 'error' ? [end.code, end.error] : ['cancelled', end.reason ?? 'the run was cancelled']
-    reply.code(codes[code as Code]?.http ?? 500)
-    return { success: false, error, code, details: end.type === 'error' ? (end.details ?? {}) : {} }
+    const failure = failureOf(end)
+    return reply.code(failure.http).send(failure.toJSON())
   }
 
   async function streamOnce(request: FastifyRequest, reply: FastifyReply) {
