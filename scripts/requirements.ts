@@ -52,8 +52,8 @@ function main(checkOnly: boolean): void {
 }
 
 function readResult(line: string): Promised | undefined {
-  const { file, title } = JSON.parse(line) as { file: string; title: string }
-  return promisedBy(title, file)
+  const { file, title, passed } = JSON.parse(line) as { file: string; title: string; passed: boolean }
+  return passed ? promisedBy(title, file) : undefined
 }
 
 function proofsById(passed: readonly Promised[]): Map<string, Promised[]> {
