@@ -11,6 +11,7 @@ import { type Log, type NewHead, runKey, tenantFeed } from '../src/log.ts'
 import { kafkaSink } from '../src/sinks/kafka/sink.ts'
 import { kafkaSource } from '../src/sources/kafka.ts'
 import { type Kafka, missing, startKafka } from '../test/services/kafka.ts'
+import { within } from './patience.ts'
 import type { Row } from './row.ts'
 
 const runs = 8
@@ -31,11 +32,14 @@ export async function run(): Promise<Row[]> {
   const into: Times = { ours: [], bare: [] }
   const out: Times = { ours: [], bare: [] }
   for (let round = 0; round <= rounds; round++) {
-    const sent = await sink(broker)
-    const records = await recordsOf(broker, sent.topic)
-    const produced = await produce(broker, records)
-    const read = await source(broker, sent.topic)
-    const consumed = await consume(broker.brokers, produced.topic, records.length, () => {})
+    const sent = await within('the sink', sink(broker))
+    const records = await within('the records of the sink', recordsOf(broker, sent.topic))
+    const produced = await within('the producer', produce(broker, records))
+    const read = await within('the source', source(broker, sent.topic))
+    const consumed = await within(
+      'the consumer',
+      consume(broker.brokers, produced.topic, records.length, () => {}),
+    )
     if (round === 0) continue // warms up
     into.ours.push(sent)
     into.bare.push(produced)
@@ -123,11 +127,15 @@ async function sink({ brokers }: Kafka): Promise<Spent & { topic: string }> {
   const topic = `ours-${randomUUID()}`
   const log = memory()
   const place = { brokers, topic, transactionalId: topic, cursorsTopic: `${topic}-cursors`, deps, partitions }
-  await using sink = kafkaSink({ ...place, log, tenants: ['default'], format: 'dashstream' })
+  const onError = (error: Error) => process.stderr.write(`the sink: ${error.message}\n`)
+  await using sink = kafkaSink({ ...place, log, tenants: ['default'], format: 'dashstream', onError })
   await sink.opened
   await fill(log)
   const spent = stopwatch()
-  while ((await sink.lag())?.events !== 0) await deps.sleep(2)
+  while ((await sink.lag())?.events !== 0) {
+    if (sink.state === 'refused' || sink.state === 'fenced') throw new Error(`the sink is ${sink.state}`)
+    await deps.sleep(2)
+  }
   return { ...spent(), topic }
 }
 

@@ -31,7 +31,6 @@ export async function nchan({ readersPerRun: readers, events }: Scenario): Promi
     await new Promise(resolve => setTimeout(resolve, 500))
     const cpu = cpuOf(nginx.pid as number) - before
     agent.destroy()
-    work.done.catch(() => {})
     return (readers * events) / cpu
   } finally {
     nginx.kill('SIGTERM')
@@ -52,6 +51,8 @@ function publish(port: number, agent: Agent, body: string): Promise<void> {
       },
       answer => {
         answer.resume()
+        const { statusCode = 0 } = answer
+        if (statusCode >= 300) reject(new Error(`nchan answered ${statusCode}`))
         answer.once('end', resolve)
       },
     )

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { median } from './fanout.ts'
+import { within } from './patience.ts'
 import type { Row } from './row.ts'
 
 const rounds = 9
@@ -14,18 +15,18 @@ async function startMs(args: readonly string[], said: RegExp): Promise<number> {
   for (let round = 0; round < rounds; round++) {
     const began = performance.now()
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-    await new Promise<void>((resolve, reject) => {
+    const heard = new Promise<void>((resolve, reject) => {
       let text = ''
-      const heard = (chunk: Buffer) => {
+      const hear = (chunk: Buffer) => {
         text += chunk
         if (said.test(text)) resolve()
       }
-      child.stdout.on('data', heard)
-      child.stderr.on('data', heard)
+      child.stdout.on('data', hear)
+      child.stderr.on('data', hear)
       child.once('exit', code => reject(new Error(`left with ${code}: ${text}`)))
     })
+    await within(args.join(' '), heard).finally(() => child.kill('SIGKILL'))
     times.push(performance.now() - began)
-    child.kill('SIGKILL')
   }
   return median(times)
 }

@@ -23,7 +23,10 @@ export interface Result {
 /** How a chunked body ends; the connection itself is kept alive by some servers. */
 const lastChunk = '\r\n0\r\n\r\n'
 
-process.on('message', (load: Load) => void run(load))
+process.on('message', (load: Load) => {
+  run(load).catch((error: unknown) => process.send?.({ failed: String(error) }))
+})
+process.on('disconnect', () => process.exit()) // the harness is gone
 
 async function run(load: Load): Promise<void> {
   let bytes = 0
@@ -44,6 +47,8 @@ async function run(load: Load): Promise<void> {
       socket.on('data', (chunk: Buffer) => {
         if (first) {
           first = false
+          const status = chunk.subarray(0, chunk.indexOf('\r\n')).toString('latin1')
+          if (!status.startsWith('HTTP/1.1 200')) reject(new Error(`${path} was answered with ${status}`))
           if (++open === load.readers) process.send?.({ ready: true })
         }
         bytes += chunk.length
@@ -56,6 +61,7 @@ async function run(load: Load): Promise<void> {
         if (tail === lastChunk) socket.destroy()
       })
       socket.on('close', () => {
+        if (tail !== lastChunk) reject(new Error(`${path} was cut off`))
         if (++ended === load.readers) resolve()
       })
     }
