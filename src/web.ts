@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import { packageFile } from './package.ts'
+import { preferred } from './transports/http/accept.ts'
 
 export interface WebOptions {
   /** The folder that holds the built page. Default: web/dist of this package. */
@@ -93,7 +94,8 @@ async function send(request: FastifyRequest, reply: FastifyReply, body: Buffer, 
     'referrer-policy': 'no-referrer',
     vary: 'accept-encoding',
   })
-  const packs = pack !== undefined && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))
+  const packs =
+    pack !== undefined && preferred(String(request.headers['accept-encoding'] ?? ''), ['identity', 'gzip']) === 'gzip'
   if (!packs) return reply.send(body)
   return reply.header('content-encoding', 'gzip').send(await pack())
 }

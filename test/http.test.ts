@@ -175,6 +175,21 @@ test('NDJSON gives the same objects, one per line', async () => {
   )
 })
 
+test('Accept says with q values what it wants, and what not', async () => {
+  await using served = await serving()
+  const run = await started(served, { count: 1 })
+  const typeOf = async (answer: Response) => {
+    await answer.text()
+    return [answer.status, answer.headers.get('content-type')?.split(';')[0]]
+  }
+  const accept = 'text/event-stream;q=0, application/x-ndjson;q=0.5, application/json;q=0.9'
+  assert.deepEqual(await typeOf(await post(served, '/runs', { count: 1 }, { accept })), [202, 'application/json'])
+  const events = await fetch(`${served.url}/runs/${run}/events`, { headers: { accept } })
+  assert.deepEqual(await typeOf(events), [200, 'application/x-ndjson'])
+  const lines = await post(served, '/runs', { count: 1 }, { accept: 'application/json;q=0.1, application/x-ndjson' })
+  assert.deepEqual(await typeOf(lines), [200, 'application/x-ndjson'])
+})
+
 test('POST /runs with Accept: text/event-stream starts and tails in one request, and the same key attaches again', async () => {
   await using served = await serving()
   const headers = { accept: 'text/event-stream', 'idempotency-key': 'k' }

@@ -5,6 +5,7 @@ import type { z } from 'zod'
 import { RuncastError } from '../../error.ts'
 import { eventTypes } from '../../event.ts'
 import { traceContextOf } from '../../formats/trace-context.ts'
+import { preferred } from './accept.ts'
 import type { Wire } from './frames.ts'
 import type { cancelQuery, EventsQuery } from './schemas.ts'
 
@@ -39,12 +40,14 @@ export function typesOf(types: string | undefined): ReadonlySet<string> | undefi
   return new Set(names)
 }
 
+const ndjson = 'application/x-ndjson'
+
 export function wantsStream(request: FastifyRequest): boolean {
-  return /text\/event-stream|application\/x-ndjson/.test(request.headers.accept ?? '')
+  return preferred(request.headers.accept, ['application/json', 'text/event-stream', ndjson]) !== 'application/json'
 }
 
 export function wireOf(request: FastifyRequest): Wire {
-  return request.headers.accept?.includes('application/x-ndjson') ? 'ndjson' : 'sse'
+  return preferred(request.headers.accept, ['text/event-stream', ndjson]) === ndjson ? 'ndjson' : 'sse'
 }
 
 export function idOf(request: FastifyRequest): string {
