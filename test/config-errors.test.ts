@@ -48,6 +48,12 @@ const malformed: [string, number, string, RegExp][] = [
     'expose.cors.methods[1]',
     /"FETCH" is not known here; give GET/,
   ],
+  [
+    'streaming: {backend: sqlite}\nruncast:\n  sqlite:\n    path: ":memory:"',
+    6,
+    'runcast.sqlite.path',
+    /":memory:" is no file; .* set streaming\.backend: memory/,
+  ],
   ['streaming:\n  backend: sqllite', 4, 'streaming.backend', /did you mean sqlite\?/],
   [
     'streaming:\n  events:\n    max_run_duration: 2 weeks',

@@ -82,6 +82,15 @@ const redactPattern = text('give a regular expression').transform((value, contex
   }
 })
 
+// Paths are made absolute: SQLite's own name for a database in memory would become a file of that name.
+const sqlitePath = words.transform((value, context) => {
+  if (value !== ':memory:') return value
+  return refuse(context, {
+    says: '%v is no file',
+    fix: 'give the path of a file; to keep runs in memory set streaming.backend: memory and delete this section',
+  })
+})
+
 const rate = text('give calls per window, such as 60/m, 1000/minute or 10/s').transform(
   (value, context) =>
     rateLimit(value) ??
@@ -191,7 +200,7 @@ const runcast = optionalSection({
     .union([z.array(agentOfList), z.record(agentName, agentOfMap)], { error: 'give a map of name to agent, or a list' })
     .default([]),
   sqlite: section({
-    path: words.default('.runcast/runs.db'),
+    path: sqlitePath.default('.runcast/runs.db'),
     durability: choice(['process', 'power']).default('process'),
   }).optional(),
   retention: optionalSection({
