@@ -100,7 +100,7 @@ events:         12 (1 to 12)
   tool:         1
 tokens:         1005 in, 5 out, 1010 in total
 cost_usd:       unknown (0.0025 of it known)
-prices:         as of 2024-10-22
+prices:         Runcast's example, as of 2024-10-22, not checked since; give yours with --prices
 
 kind   name    calls  failed  total ms  mean ms
 node   plan        1       0        20       20
@@ -272,8 +272,12 @@ acme       2          1005              5          1010  unknown (0.0025 of it k
 total      2          1005              5          1010  unknown (0.0025 of it known)
 
 1 run, cost in USD: unknown (0.0025 of it known)
-by the prices of Runcast, as of 2024-10-22
+by the prices of Runcast's example, as of 2024-10-22, not checked since; give yours with --prices
 `,
+  )
+  assert.match(
+    (await both('costs', '--help')).stdout.replaceAll(/\s+/g, ' '),
+    /Runcast's example, .* not checked since/,
   )
   const free = { input_per_million: 0, output_per_million: 0 }
   writeFileSync(join(here.path, 'free.json'), JSON.stringify({ 'gpt-4o': free, 'nobody-knows': free }))

@@ -1,8 +1,8 @@
 // `runcast costs`: what some runs used and cost, by model, node, tenant, agent or run. What was not told is unknown.
 import { type CostRow, createCosts, type Grouping, groupings } from '../inspect/costs.ts'
 import { createSpans } from '../inspect/spans.ts'
-import { costText, dateText } from './inspect.ts'
-import { readPrices } from './prices.ts'
+import { costText } from './inspect.ts'
+import { pricesText, readPrices } from './prices.ts'
 import { readRun } from './read-run.ts'
 import { type Selection, selectRuns } from './select-runs.ts'
 import { openSource, type SourceOptions } from './source.ts'
@@ -47,7 +47,7 @@ export async function costs(named: readonly string[], { json, by, ...options }: 
     say()
   }
   say(bold(`${counted(counting.runs, 'run')}, cost in USD: ${counting.runs === 0 ? 0 : costText(total)}`))
-  if (counting.priced > 0) say(`by the prices of ${options.prices ?? 'Runcast'}, ${dateText(prices)}`)
+  if (counting.priced > 0) say(`by the prices of ${pricesText(options.prices, prices)}`)
   if (counting.silent > 0) note(`${counted(counting.silent, 'run')} told no usage`)
 }
 

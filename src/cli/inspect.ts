@@ -8,7 +8,7 @@ import { createSpans } from '../inspect/spans.ts'
 import { createSummary, type Summary } from '../inspect/summary.ts'
 import { inWindow, typesOf, type Window } from '../inspect/timeline.ts'
 import { eventLine } from './event-line.ts'
-import { readPrices } from './prices.ts'
+import { pricesText, readPrices } from './prices.ts'
 import { readRun } from './read-run.ts'
 import { openSource, type SourceOptions } from './source.ts'
 import { inMs, table } from './table.ts'
@@ -51,7 +51,7 @@ export async function inspect(run: string, { json, limit, ...options }: InspectO
   const usage = costs.total()
   const dated = costs.priced > 0 ? prices : undefined
   if (json) return say(jsonOf({ summary: summing.summary(), usage, dated, nodes, log, leftOut }))
-  showSummary(summing.summary(), usage, dated)
+  showSummary(summing.summary(), usage, dated && pricesText(options.prices, dated))
   showNodes(nodes)
   showLog(log, leftOut)
 }
@@ -73,7 +73,7 @@ function jsonOf({ summary, usage: { name: _, told: __, ...sums }, dated, nodes, 
   return `${text.slice(0, -1)},"log":[${log.map(eventJson).join(',')}]}`
 }
 
-function showSummary(summary: Summary, usage: CostRow, dated: PriceList | undefined): void {
+function showSummary(summary: Summary, usage: CostRow, prices: string | undefined): void {
   const { bold } = coloursOf(process.stdout)
   const { by_type, duration_ms, events, first_sequence, last_sequence, ...fields } = summary
   const line = (name: string, value: unknown) => say(`${bold(`${name}:`.padEnd(16))}${harmless(String(value))}`)
@@ -85,12 +85,7 @@ function showSummary(summary: Summary, usage: CostRow, dated: PriceList | undefi
   const told = (value: number | null) => value ?? 'unknown'
   line('tokens', `${told(input_tokens)} in, ${told(output_tokens)} out, ${told(total_tokens)} in total`)
   line('cost_usd', costText(usage))
-  if (dated) line('prices', dateText(dated))
-}
-
-/** Prices change: what was counted with them is only as good as their day. */
-export function dateText({ as_of }: PriceList): string {
-  return as_of === undefined ? 'without a date' : `as of ${as_of}`
+  if (prices) line('prices', prices)
 }
 
 /** What is known of a cost that is not wholly known is said, and that it is a part. */

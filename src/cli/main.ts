@@ -175,7 +175,8 @@ const sequence = (what: string, from = 1) => wholeNumber(what, from, Number.MAX_
 const prices = () =>
   new Option(
     '--prices <file>',
-    'JSON: {"as_of": "2026-01-31", "MODEL": {"input_per_million": 2.5, "output_per_million": 10}}',
+    "yours in place of Runcast's example, which is of an older day and not checked since: JSON, " +
+      '{"as_of": "2026-01-31", "MODEL": {"input_per_million": 2.5, "output_per_million": 10}}',
   )
 const windowed = (command: Command) =>
   command

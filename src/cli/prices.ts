@@ -1,8 +1,16 @@
-// The prices that costs are counted with: the list that Runcast has, or a file of the user's own. Prices change: a list says
+// The prices that costs are counted with: the example that Runcast has, or a file of the user's own. Prices change: a list says
 // what day it is of, is never taken for the bill, and a model that is not on it costs nobody knows what.
 import { readFileSync } from 'node:fs'
 import { RuncastError } from '../error.ts'
 import { checkPrices, type PriceList } from '../inspect/costs.ts'
+
+/** What was counted with: as good as its day, and ours is an example. */
+export function pricesText(file: string | undefined, { as_of }: PriceList): string {
+  const day = as_of === undefined ? 'without a date' : `as of ${as_of}`
+  return file === undefined
+    ? `Runcast's example, ${day}, not checked since; give yours with --prices`
+    : `${file}, ${day}`
+}
 
 export async function readPrices(file: string | undefined): Promise<PriceList> {
   if (file === undefined) {

@@ -136,11 +136,11 @@ function costOf(usage: UsageSum, model: string | undefined, prices: Prices): num
   return (input_tokens * price.input_per_million + output_tokens * price.output_per_million) / 1_000_000
 }
 
-/** A prices file as it was read. Throws `invalid_request` naming the model and the field. */
+/** A prices file as it was read; its `note` is for people. Throws `invalid_request` naming the model and the field. */
 export function checkPrices(value: unknown, file: string): PriceList {
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw refusal(file, 'it is no object of models')
-  const { as_of, ...models } = value as Record<string, unknown>
+  const { as_of, note: _note, ...models } = value as Record<string, unknown>
   if (as_of !== undefined && !isDay(as_of)) {
     throw refusal(file, `as_of is ${JSON.stringify(as_of)} and no day such as "2026-01-31"`)
   }
