@@ -22,7 +22,7 @@ import type { RetentionLimits } from './retention.ts'
 import { infoOf, infoWithEnd, type RunInfo } from './run-info.ts'
 import { createStarts } from './starts.ts'
 import type { View } from './state/fold.ts'
-import { goneError, viewAt } from './view-at.ts'
+import { foreignError, goneError, viewAt } from './view-at.ts'
 
 export interface StartOptions {
   /** The run's id; made up when absent. */
@@ -39,7 +39,7 @@ export interface FollowRunOptions {
   /** The last sequence seen; 0 = from the start. */
   readonly after?: number | undefined
   readonly types?: Types | undefined
-  /** Fail with `cursor_gone` instead of continuing behind a gap. */
+  /** Fail with `cursor_gone` instead of continuing behind a gap, or waiting for what lies beyond the next event. */
   readonly strict?: boolean | undefined
   readonly signal?: AbortSignal | undefined
   /** Called once the run is found and the reader has its place: what fails later fails in mid-stream. */
@@ -235,8 +235,9 @@ export function createRuns(options: RunsOptions): LocalRuns {
       opts.opened?.()
       return follow(log, threadFeed(who.tenant, target.thread), { after, signal }, deliver)
     }
-    const { first } = await headOf(target, who)
+    const { first, last } = await headOf(target, who)
     if (strict && after < first - 1) throw goneError(target, { requested: after + 1, oldest: first })
+    if (strict && after > last) throw foreignError(target, { requested: after + 1, oldest: first, last })
     const watching = (readers.get(target) ?? 0) + 1
     if (watching > readersPerRunMax) {
       throw new RuncastError('too_many_readers', `the run ${target} has ${readersPerRunMax} readers, its limit`, {

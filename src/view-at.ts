@@ -28,3 +28,9 @@ export function goneError(run: string, { requested, oldest }: { requested: numbe
   const message = `run ${run} starts at ${oldest}, asked for ${requested}; take its snapshot and continue from ${oldest}`
   return new RuncastError('cursor_gone', message, { details: { requested, oldest } })
 }
+
+/** A cursor that this run never gave out. */
+export function foreignError(run: string, at: { requested: number; oldest: number; last: number }): RuncastError {
+  const message = `run ${run} is at ${at.last}, asked for ${at.requested}: this cursor is of another run that had its id; read it from the start`
+  return new RuncastError('cursor_gone', message, { details: at })
+}

@@ -264,6 +264,28 @@ export function runsSuite(row: RunsRow): void {
     assert.deepEqual(await eventsOf(runs, run_id, { after: 500 }), [])
   })
 
+  promise('DK23 H50 a cursor beyond the last event waits for what follows it; a strict one is refused', async runs => {
+    const refused = async (run: string, last: number) => {
+      await assert.rejects(eventsOf(runs, run, { after: last + 7, strict: true }), (error: unknown) => {
+        assert.ok(error instanceof RuncastError && error.code === 'cursor_gone')
+        assert.deepEqual(error.details, { requested: last + 8, oldest: 1, last })
+        assert.match(error.message, /another run that had its id; read it from the start/)
+        return true
+      })
+    }
+    const { run_id } = await runs.start('asks', null)
+    for await (const { events } of runs.tail(run_id)) if (events.some(({ type }) => type === 'input')) break
+    const { last_sequence: last } = await runs.get(run_id)
+    await refused(run_id, last)
+    const beyond = eventsOf(runs, run_id, { after: last + 1 })
+    const strict = eventsOf(runs, run_id, { after: last, strict: true })
+    for (const input_id of ['ask-1', 'sure']) await runs.tell(run_id, { type: 'input', input_id, value: 'yes' })
+    const rest = await strict
+    assert.deepEqual(await beyond, rest.slice(1))
+    assert.equal(rest.at(-1)?.type, 'complete')
+    await refused(run_id, last + rest.length)
+  })
+
   promise('DK26 many readers get the same events', async runs => {
     const { run_id } = await runs.start('counter', { count: 30, ms: 1 })
     const seen = await Promise.all(Array.from({ length: 20 }, () => eventsOf(runs, run_id)))

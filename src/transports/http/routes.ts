@@ -123,6 +123,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   const isBehindEnd = async (request: FastifyRequest, after: number) => {
     const { status, last_sequence } = await runsOf(request).get(idOf(request))
+    if (isStrict(request.query as EventsQuery) && after > last_sequence) return false // to be refused
     return isEnded(status) && after >= last_sequence
   }
   const eventsSchema = {
@@ -203,8 +204,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     query: EventsQuery,
     headers: Record<string, string>,
   ) {
-    const strict = query.strict === '1' || query.strict === 'true'
-    const opts = { after: query.after ?? 0, types: typesOf(query.types), strict }
+    const opts = { after: query.after ?? 0, types: typesOf(query.types), strict: isStrict(query) }
     return serveTarget(request, reply, { run_id: run }, run, opts, query.timeout, headers)
   }
 
@@ -227,4 +227,8 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       follow: (more, deliver) => runsOf(request).follow(target, { ...opts, ...more }, deliver),
     })
   }
+}
+
+function isStrict({ strict }: EventsQuery): boolean {
+  return strict === '1' || strict === 'true'
 }

@@ -46,7 +46,10 @@ export const listQuery = z.strictObject({
 export const eventsQuery = z.strictObject({
   after: sequence.optional().describe('The last sequence seen; exclusive.'),
   from_sequence: sequence.optional().describe('The first sequence wanted; inclusive. 0 and 1: from the start.'),
-  strict: z.enum(['0', '1', 'true', 'false']).optional().describe('410 instead of a gap notice.'),
+  strict: z
+    .enum(['0', '1', 'true', 'false'])
+    .optional()
+    .describe('410 instead of a gap notice, and for a cursor beyond the last event.'),
   timeout: startQuery.shape.timeout,
   types: startQuery.shape.types,
 })
