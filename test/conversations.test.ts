@@ -5,6 +5,7 @@ import { once } from 'node:events'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
 import { sizeDelimitedDecodeStream } from '@bufbuild/protobuf/wire'
 import fc from 'fast-check'
 import pg from 'pg'
@@ -16,7 +17,6 @@ import { chatMessageOf } from '../src/conversations/export-protobuf.ts'
 import { assistantMessage, type Message, userText } from '../src/conversations/message.ts'
 import { RuncastError } from '../src/error.ts'
 import type { Body, Severity } from '../src/event.ts'
-import { decodeChatMessage, encodeChatMessage } from '../src/formats/chat-codec.ts'
 import { MessageSchema } from '../src/gen/chat/v1/chat_pb.ts'
 import type { Head, Log } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
@@ -165,7 +165,7 @@ test('ON14 any message is chat.v1: it is encoded, and read back as it was', () =
   fc.assert(
     fc.property(arbitraryRun(), events => {
       const message = assistantMessage(fold(emptyView('r1'), events), head, 'a \ud800 thread')
-      const decoded = decodeChatMessage(encodeChatMessage(chatMessageOf(message)))
+      const decoded = fromBinary(MessageSchema, toBinary(MessageSchema, create(MessageSchema, chatMessageOf(message))))
       assert.equal(decoded.content.length, message.content.length)
       for (const [index, block] of message.content.entries()) {
         const seen = decoded.content[index]

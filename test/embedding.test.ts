@@ -2,15 +2,19 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
+import { defineAgent } from '../src/agent/define.ts'
+import { stream } from '../src/direct.ts'
 import { dashstreamDecoder, dashstreamEncoder } from '../src/formats/dashstream.ts'
 import { decodeDashStream } from '../src/formats/dashstream-codec.ts'
 import {
   decodeVector,
   embedding,
+  type EmbeddingData,
   embeddingBytes,
   embeddingData,
   embeddingEncodings,
   encodeVector,
+  vectorOf,
 } from '../src/formats/embedding.ts'
 import { runsOf } from '../src/formats/format.ts'
 import { eventsOf } from './arbitrary-events.ts'
@@ -52,6 +56,21 @@ test('DF36 every float16 is read and written as itself, and what no encoding hol
   assert.throws(() => encodeVector([1e39], 'float32'), /float32/)
   assert.throws(() => decodeVector(new Uint8Array(3), 'float32', 1), /4 bytes, not 3/)
   assert.deepEqual([...decodeVector(Uint8Array.of(127, 129), 'int8', 2)].map(Math.round), [1, -1])
+})
+
+test('DF36 an agent emits a vector as an embedding, and a reader has it back', async () => {
+  const values = [0.5, -0.25, 3]
+  const agent = defineAgent(async function* (_input: unknown, { emit }) {
+    await emit('embedding', embedding(values, { model: 'm' }))
+    yield ''
+  })
+  const read: number[][] = []
+  for await (const event of stream(agent, null)) {
+    if (event.type === 'custom' && event.name === 'embedding') read.push([...vectorOf(event.data as EmbeddingData)])
+  }
+  assert.deepEqual(read, [values])
+  const newer = { ...embedding(values), encoding: '7' as never }
+  assert.throws(() => vectorOf(newer), /encoding 7 is none of float32, float16, int8, binary/)
 })
 
 test('DF36 an embedding travels as the bytes of the Embedding message, and comes back as the same event', () => {

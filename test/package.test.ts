@@ -45,9 +45,10 @@ before(async () => {
 const version = () => (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version
 
 const consumer = `
-import { createRuns, defineAgent, getCurrentContext, memory, realDeps, type RuncastError, type Runs, stream } from 'runcast'
+import { createRuns, defineAgent, getCurrentContext, memory, realDeps, type RuncastError, type Event, type Runs, stream } from 'runcast'
 import { stoppable } from 'runcast/aisdk'
 import { connect } from 'runcast/client'
+import { chat, chatJson, embedding, type Format, vectorOf } from 'runcast/formats'
 import { api, fetchHandler, serve } from 'runcast/http'
 import { useRun } from 'runcast/react'
 import { sqlite } from 'runcast/sqlite'
@@ -62,7 +63,13 @@ const greet = defineAgent({ name: 'greet', input }, async function* ({ who }, co
 })
 
 const types: string[] = []
-for await (const event of stream(greet, { who: 'ten lines' })) types.push(event.type)
+const events: Event[] = []
+for await (const event of stream(greet, { who: 'ten lines' })) {
+  types.push(event.type)
+  events.push(event)
+}
+const written = ({ encoder }: Format) => encoder({ run: events[0]?.run_id ?? '' })(events).map(({ payload }) => payload)
+const lines = written(chatJson).map(line => JSON.parse(Buffer.from(line).toString()) as { text?: { content: string } })
 
 const views: View[] = []
 for (const log of [memory(), sqlite({ path: ':memory:' })]) {
@@ -93,6 +100,9 @@ process.stdout.write(JSON.stringify({
   page: page.status,
   parts: parts.length,
   others: [typeof useRun, typeof stoppable],
+  said: lines.flatMap(({ text }) => text?.content ?? []),
+  protobuf: written(chat).length === lines.length,
+  vector: [...vectorOf(embedding([0.5, -1], { encoding: 'float16' }))],
 }))
 `
 
@@ -120,6 +130,9 @@ test('a strict consumer finds every entry with its types, and each works from th
     version: version(),
     parts: 1,
     others: ['function', 'function'],
+    said: ['Hello, TEN LINES'],
+    protobuf: true,
+    vector: [0.5, -1],
   })
   assert.deepEqual(
     outputs.map((end: { output?: unknown }) => end.output),

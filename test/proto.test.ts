@@ -19,18 +19,11 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { fileURLToPath } from 'node:url'
-import type { DescFile } from '@bufbuild/protobuf'
-import {
-  decodeChatEvent,
-  decodeChatMessage,
-  encodeChatEvent,
-  encodeChatMessage,
-  isoFromTimestamp,
-  timestampFromIso,
-} from '../src/formats/chat-codec.ts'
+import { create, type DescFile, fromBinary, toBinary } from '@bufbuild/protobuf'
+import { decodeChatEvent, encodeChatEvent, isoFromTimestamp, timestampFromIso } from '../src/formats/chat-codec.ts'
 import { encodeDashStream } from '../src/formats/dashstream-codec.ts'
 import { unframe } from '../src/formats/dashstream-frame.ts'
-import { file_chat_v1_chat } from '../src/gen/chat/v1/chat_pb.ts'
+import { file_chat_v1_chat, MessageSchema } from '../src/gen/chat/v1/chat_pb.ts'
 import { file_chat_v1_events } from '../src/gen/chat/v1/events_pb.ts'
 import { file_dashstream_v1_dashstream } from '../src/gen/dashstream/v1/dashstream_pb.ts'
 import { kinds, sample } from './dashstream-samples.ts'
@@ -104,26 +97,30 @@ test('ON1 an envelope without event, conversation or time is refused, and damage
 })
 
 test('ON9 ON10 a message with each kind of block survives its protobuf', () => {
-  const message = decodeChatMessage(
-    encodeChatMessage({
-      id: 'msg_123',
-      conversationId: 'conv_456',
-      role: 'assistant',
-      timestamp: timestampFromIso('2025-10-29T10:30:00Z'),
-      content: [
-        { id: 'b1', block: { case: 'text', value: { text: 'Here is your chart', position: 1 } } },
-        { id: 'b2', block: { case: 'chart', value: { chartType: 'bar', configJson: '{}', dataPoints: 3 } } },
-        { id: 'b3', block: { case: 'tool', value: { callId: 'c', toolName: 't', stage: 'completed' } } },
-        { id: 'b4', block: { case: 'item', value: { value: { case: 'dataJson', value: 'null' } } } },
-        { id: 'b5', block: { case: 'custom', value: { name: 'fraud', dataJson: '{}' } } },
-      ],
-      metadata: {
-        tasks: [{ taskId: 'task_1', scenario: 'chart_generation', state: 'completed' }],
-        executionTimeMs: 2_500n,
-        tokensUsed: 1_200n,
-        errors: [{ severity: 2, errorCode: 'E', message: 'm' }],
-      },
-    }),
+  const message = fromBinary(
+    MessageSchema,
+    toBinary(
+      MessageSchema,
+      create(MessageSchema, {
+        id: 'msg_123',
+        conversationId: 'conv_456',
+        role: 'assistant',
+        timestamp: timestampFromIso('2025-10-29T10:30:00Z'),
+        content: [
+          { id: 'b1', block: { case: 'text', value: { text: 'Here is your chart', position: 1 } } },
+          { id: 'b2', block: { case: 'chart', value: { chartType: 'bar', configJson: '{}', dataPoints: 3 } } },
+          { id: 'b3', block: { case: 'tool', value: { callId: 'c', toolName: 't', stage: 'completed' } } },
+          { id: 'b4', block: { case: 'item', value: { value: { case: 'dataJson', value: 'null' } } } },
+          { id: 'b5', block: { case: 'custom', value: { name: 'fraud', dataJson: '{}' } } },
+        ],
+        metadata: {
+          tasks: [{ taskId: 'task_1', scenario: 'chart_generation', state: 'completed' }],
+          executionTimeMs: 2_500n,
+          tokensUsed: 1_200n,
+          errors: [{ severity: 2, errorCode: 'E', message: 'm' }],
+        },
+      }),
+    ),
   )
   assert.deepEqual(
     message.content.map(block => [block.id, block.block.case]),

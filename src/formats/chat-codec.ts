@@ -1,16 +1,8 @@
-// chat.v1 records to bytes and back: the events of the five ONDASH topics and the messages of a conversation.
+// chat.v1 records to bytes and back: the events of the five ONDASH topics.
 // Plain protobuf without a frame, as the other system reads it. What is decoded is checked: it must never pass an
 // envelope without conversation, time or event, nor a time that google.protobuf.Timestamp does not have.
-import {
-  create,
-  type DescMessage,
-  fromBinary,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf'
+import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf'
 import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt'
-import { type Message, MessageSchema } from '../gen/chat/v1/chat_pb.ts'
 import { type EventEnvelope, EventEnvelopeSchema } from '../gen/chat/v1/events_pb.ts'
 import { checkWire, undecodable } from './protobuf-check.ts'
 
@@ -18,23 +10,19 @@ import { checkWire, undecodable } from './protobuf-check.ts'
 export function encodeChatEvent(envelope: MessageInitShape<typeof EventEnvelopeSchema>): Uint8Array {
   const message = create(EventEnvelopeSchema, envelope)
   checkEnvelope(message)
-  return encode(EventEnvelopeSchema, message)
+  try {
+    return toBinary(EventEnvelopeSchema, message)
+  } catch (cause) {
+    throw undecodable('schema_error', (cause as Error).message, { cause })
+  }
 }
 
 /** The event in one record of an ONDASH topic, checked. Throws with `details.reason`. */
 export function decodeChatEvent(bytes: Uint8Array): EventEnvelope {
-  const envelope = decode(EventEnvelopeSchema, bytes)
+  checkWire(EventEnvelopeSchema, bytes)
+  const envelope = fromBinary(EventEnvelopeSchema, bytes)
   checkEnvelope(envelope)
   return envelope
-}
-
-/** A message of a conversation, as the history API serves it to those who ask for protobuf. */
-export function encodeChatMessage(message: MessageInitShape<typeof MessageSchema>): Uint8Array {
-  return encode(MessageSchema, create(MessageSchema, message))
-}
-
-export function decodeChatMessage(bytes: Uint8Array): Message {
-  return decode(MessageSchema, bytes)
 }
 
 /** An event's ISO 8601 time as Timestamp, to the nanosecond that it names. */
@@ -67,16 +55,3 @@ function checkEnvelope(envelope: EventEnvelope): void {
 /** 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z: the range that google.protobuf.Timestamp is defined for. */
 const firstSecond = -62_135_596_800n
 const lastSecond = 253_402_300_799n
-
-function encode<Desc extends DescMessage>(desc: Desc, message: MessageShape<Desc>): Uint8Array {
-  try {
-    return toBinary(desc, message)
-  } catch (cause) {
-    throw undecodable('schema_error', (cause as Error).message, { cause })
-  }
-}
-
-function decode<Desc extends DescMessage>(desc: Desc, bytes: Uint8Array): MessageShape<Desc> {
-  checkWire(desc, bytes)
-  return fromBinary(desc, bytes)
-}

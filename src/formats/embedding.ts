@@ -33,6 +33,11 @@ export function embedding(
   return { ...named, dimensions: values.length, encoding, data }
 }
 
+/** The vector of an `embedding` event's data, as near as its encoding keeps it. */
+export function vectorOf({ data, encoding, dimensions }: EmbeddingData): Float32Array {
+  return decodeVector(Buffer.from(data, 'base64'), encoding, dimensions)
+}
+
 /**
  * Error bounds: float32 2^-24 of each value; float16 2^-11 of it, or 2^-25 below 2^-14; int8 half a step of
  * largest/127; binary keeps the sign only (0 counts as positive).
@@ -78,6 +83,9 @@ export function decodeVector(data: Uint8Array, encoding: EmbeddingEncoding, dime
     case 'binary':
       length(Math.ceil(dimensions / 8))
       return Float32Array.from({ length: dimensions }, (_, i) => (((data[i >> 3] ?? 0) >> (7 - (i & 7))) & 1 ? 1 : -1))
+    default:
+      // It is what a reader was sent, and a newer schema may have more.
+      throw broken(`its encoding ${String(encoding satisfies never)} is none of ${embeddingEncodings.join(', ')}`)
   }
 }
 
