@@ -5,6 +5,8 @@ import { compose, type Composed, type ServeOptions } from './server.ts'
 import { type App, createApp } from './transports/http/app.ts'
 import { fastifyPlugin as pluginOf } from './transports/http/mount.ts'
 
+export type { Listening } from './listen.ts'
+export { serveSource, type ServeSourceOptions } from './serve-source.ts'
 export { serve, type Served, type ServeOptions } from './server.ts'
 export type { App } from './transports/http/app.ts'
 export { apiKeys, type Authenticate } from './transports/http/auth.ts'

@@ -1,39 +1,33 @@
 // Composes a server: log, runs, HTTP; listens, drains, stops. The only place that knows everything, and with deps.ts
 // and the CLI the only one that touches the clock. Everything that it opens it closes, in the opposite order.
-import { readFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import type { Agent } from './agent/define.ts'
 import { memory } from './backends/memory.ts'
 import type { Config } from './config/config.ts'
 import type { Conversations } from './conversations/conversations.ts'
-import { conversationRoutes } from './conversations/routes.ts'
 import { realDeps } from './deps.ts'
 import { RuncastError } from './error.ts'
 import { aguiRoutes } from './faces/agui.ts'
 import { aisdkRoutes } from './faces/aisdk.ts'
+import { certificate } from './kafka/client.ts'
+import { type Behind, listen, type Listening, type ListenOptions } from './listen.ts'
 import { everyTenant, type Head, type Log } from './log.ts'
 import { version } from './package.ts'
 import { compilePatterns } from './redact.ts'
 import type { RetentionLimits } from './retention.ts'
 import { createRuns, type Deps, type LocalRuns, type RunsOptions } from './runs.ts'
 import type { Sink } from './sinks/sink.ts'
-import { type App, createApp } from './transports/http/app.ts'
 import type { AppOptions } from './transports/http/parts.ts'
 import { apiKeys, keysFrom } from './transports/http/auth.ts'
 import { createMetrics } from './transports/http/metrics.ts'
-import { type WebOptions, webRoutes } from './web.ts'
 
 export interface ServeOptions
-  extends Partial<Omit<AppOptions, 'runs' | 'deps'>>,
+  extends ListenOptions,
+    Partial<Omit<AppOptions, 'runs' | 'deps' | 'source'>>,
     Partial<Omit<RunsOptions, 'log' | 'agents' | 'deps'>> {
   readonly agents: readonly Agent[]
   /** Default: memory, gone with the process. The server disposes of it. */
   readonly log?: Log
   readonly deps?: Deps
-  /** Default 127.0.0.1. */
-  readonly host?: string
-  /** Default 8080; 0 = any free one. */
-  readonly port?: number
   /** Served under /conversations, over the same log. The server disposes of it. */
   readonly conversations?: Conversations | undefined
   /**
@@ -41,19 +35,13 @@ export interface ServeOptions
    * which lets it send the rest.
    */
   readonly sink?: Sink | undefined
-  /** Serves the page at `/`. */
-  readonly web?: boolean | WebOptions | undefined
   /** How long running runs may finish when the server stops. Default 10 s. */
   readonly shutdownGraceMs?: number
-  readonly warn?: (message: string) => void
 }
 
-export interface Served extends AsyncDisposable {
-  readonly url: string
+/** Stopping it lets what runs finish first. */
+export interface Served extends Listening {
   readonly runs: LocalRuns
-  readonly app: App
-  /** Finishes what runs, tells readers to come back, closes. */
-  stop(graceMs?: number): Promise<void>
 }
 
 /** What stands behind a server's routes. */
@@ -106,47 +94,23 @@ function holdOf({ retention, conversations, sink }: ServeOptions): NonNullable<R
 
 /** Starts a server for agents. */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const { deps = realDeps, host = '127.0.0.1', port = 8080, shutdownGraceMs = 10_000 } = options
+  const { conversations, sink, shutdownGraceMs = 10_000 } = options
   const { log, runs, appOptions } = await compose(options)
-  const app = await createApp(appOptions)
-  const { conversations } = options
-  if (conversations) {
-    await app.fastify.register(conversationRoutes(conversations, { principalOf: request => request.principal }))
+  const behind: Behind = {
+    appOptions,
+    conversations,
+    risk: options.authenticate ? undefined : openRisk,
+    settle: graceMs => runs.stop(graceMs),
+    async close() {
+      await sink?.[Symbol.asyncDispose]()
+      await conversations?.[Symbol.asyncDispose]()
+      await log[Symbol.asyncDispose]()
+    },
   }
-  if (options.web) await app.fastify.register(webRoutes(options.web === true ? {} : options.web))
-  await app.fastify.listen({ host, port })
-  warnIfOpen(host, options)
-
-  let stopped: Promise<void> | undefined
-  const stop = async (graceMs: number) => {
-    const closed = new Promise<void>(resolve => app.fastify.server.close(() => resolve())) // no new connections
-    await runs.stop(graceMs)
-    await turn() // the ends reach their readers before these are told to leave
-    app.streams.drain()
-    app.fastify.server.closeIdleConnections()
-    await Promise.race([closed, deps.sleep(closeMs).then(() => app.fastify.server.closeAllConnections())])
-    app.streams.stop()
-    await app.fastify.close()
-    await options.sink?.[Symbol.asyncDispose]()
-    await conversations?.[Symbol.asyncDispose]()
-    await log[Symbol.asyncDispose]()
-  }
-  const served: Served = {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${(app.fastify.server.address() as AddressInfo).port}`,
-    runs,
-    app,
-    stop: (graceMs = shutdownGraceMs) => (stopped ??= stop(graceMs)),
-    [Symbol.asyncDispose]: () => served.stop(0),
-  }
-  return served
+  return { ...(await listen(options, behind, shutdownGraceMs)), runs }
 }
 
-/** How long a connection may take to close by itself when the server stops. */
-const closeMs = 500
-
-function turn(): Promise<void> {
-  return new Promise(resolve => setImmediate(resolve))
-}
+const openRisk = 'can start and read runs. Set auth.mode to api_key, or bind to 127.0.0.1.'
 
 /** What direct streams share with managed runs. */
 function directOf({
@@ -165,15 +129,6 @@ function directOf({
     ...(maxRunDurationMs !== undefined && { maxRunDurationMs }),
     ...(cancelGraceMs !== undefined && { cancelGraceMs }),
   }
-}
-
-const loopback = new Set(['127.0.0.1', 'localhost', '::1'])
-
-function warnIfOpen(host: string, { authenticate, warn = console.warn }: ServeOptions): void {
-  if (loopback.has(host) || authenticate) return
-  warn(
-    `WARNING: the server listens on ${host} without authentication: everyone who reaches it can start and read runs. Set auth.mode to api_key, or bind to 127.0.0.1.`,
-  )
 }
 
 /** A configuration as options of {@link serve}. Its agents are loaded by the caller, who knows how. */
@@ -198,7 +153,7 @@ export async function optionsOf(
     streaming: expose.streaming !== 'none',
     asyncRuns: streaming.asyncRuns,
     cors: expose.cors,
-    authenticate: auth.mode === 'api_key' ? authOf(config, env) : undefined,
+    authenticate: auth.mode === 'api_key' ? authOf(config.auth, env) : undefined,
     allowed: events.allowed.types,
     heartbeatEvents: events.allowed.heartbeat,
     heartbeatMs: events.heartbeatIntervalMs,
@@ -245,20 +200,11 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
 async function sinkOf({ kafka }: Config, log: Log): Promise<Sink | undefined> {
   if (kafka === undefined) return undefined
   const { kafkaSink } = await import('./sinks/kafka/sink.ts')
-  const ca = kafka.ca === undefined ? undefined : certificate(kafka.ca)
+  const ca = kafka.ca === undefined ? undefined : certificate(kafka.ca, 'runcast.kafka.ca')
   const onError = ({ message }: RuncastError) => console.warn(`WARNING: export to Kafka: ${message}`)
   const sink = kafkaSink({ ...kafka, ca, log, tenants: [tenantDefault], deps: realDeps, onError })
   await sink.opened
   return sink
-}
-
-function certificate(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    const message = `runcast.kafka.ca: ${path} cannot be read (${(cause as Error).message}); give a file with the PEM certificate of the brokers' authority`
-    throw new RuncastError('invalid_request', message, { cause })
-  }
 }
 
 /** Whose runs a server without tenants has; its topics are checked before the server listens. */
@@ -293,7 +239,8 @@ function later<T extends object>(make: () => Promise<T>): T {
   return new Proxy({} as T, { get: (_target, name) => (name === 'then' ? undefined : method(name)) })
 }
 
-function authOf({ auth }: Config, env: Readonly<Record<string, string | undefined>>) {
+/** The keys of the environment, asked for as the configuration says. */
+export function authOf(auth: Config['auth'], env: Readonly<Record<string, string | undefined>>) {
   const { envVar, prefix, header, allowBearer } = auth.apiKeys
   const keys = keysFrom(env, envVar, prefix)
   if (keys.size === 0) {

@@ -378,6 +378,17 @@ test('what cannot be read is refused by what it is, with 1; wrong usage with 2',
     assert.equal(code, 1)
     assert.match(stderr, says)
   }
+  for (const command of ['inspect', 'tail', 'export'] as const) {
+    for (const [types, says] of [
+      ['step,tokn', /--types: there is no event type "tokn"; give custom, .* or custom:NAME, .*; did you mean token\?/],
+      ['step,', /--types: there is no event type ""/],
+      ['custom:a b', /--types: there is no event type "custom:a b"/],
+    ] as const) {
+      const { code, stdout, stderr } = await here.run([command, run, '--types', types, '--source', file])
+      assert.deepEqual([code, stdout], [1, ''], command)
+      assert.match(stderr, says)
+    }
+  }
   const missing = await both('inspect', 'nope')
   assert.equal(missing.code, 1)
   assert.match(missing.stderr, /there is no run "nope"/)

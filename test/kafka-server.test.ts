@@ -17,6 +17,7 @@ import { type DecodedRun, runsOf } from '../src/formats/format.ts'
 import { type Log, readLimitEntries, runKey } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
 import { serve, type Served, type ServeOptions } from '../src/server.ts'
+import { serveSource } from '../src/serve-source.ts'
 import { lanesAheadMax } from '../src/sinks/kafka/backlog.ts'
 import { type KafkaSink, type KafkaSinkOptions, kafkaSink } from '../src/sinks/kafka/sink.ts'
 import { createWaiting } from '../src/sinks/kafka/waiting.ts'
@@ -53,10 +54,10 @@ interface Health {
   }
 }
 
-const healthOf = async (served: Served) => (await (await fetch(`${served.url}/health`)).json()) as Health
+const healthOf = async (served: { url: string }) => (await (await fetch(`${served.url}/health`)).json()) as Health
 
 /** Samples by name with labels. */
-async function metricsOf(served: Served, headers: Record<string, string> = {}): Promise<Map<string, number>> {
+async function metricsOf(served: { url: string }, headers: Record<string, string> = {}): Promise<Map<string, number>> {
   const text = await (await fetch(`${served.url}/metrics`, { headers })).text()
   const samples = text.split('\n').filter(line => line !== '' && !line.startsWith('#'))
   return new Map(samples.map(line => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]))
@@ -166,7 +167,7 @@ test('DF20 a second sink that takes over is seen: fenced, with the reason', asyn
   assert.equal((await metricsOf(served)).get('runcast_sink_state{state="fenced"}'), 1)
 })
 
-test('H47 H55 a server over the log of a source says how much of its topics it sees, and how far it is', async t => {
+test('H47 H55 a server over a source says how much of its topics it sees, and how far it is', async t => {
   const service = await serviceOrSkip(t, 'kafka')
   if (!service) return
   const own = names()
@@ -176,16 +177,8 @@ test('H47 H55 a server over the log of a source says how much of its topics it s
     const head = await writer.runs.get(run.run_id)
     return head.status === 'completed' && (await healthOf(writer)).sink.lag?.events === 0
   })
-  const log = memory()
-  await using source = kafkaSource({
-    ...service,
-    topics: [own.topic],
-    group: own.group,
-    format: 'dashstream',
-    deps,
-    log,
-  })
-  await using served = await serve({ agents, port: 0, log, source })
+  const source = kafkaSource({ ...service, topics: [own.topic], group: own.group, format: 'dashstream', deps })
+  await using served = await serveSource({ source, port: 0 })
   await until('it has read all', async () => (await healthOf(served)).source.state === 'live')
   const { lag, coverage, records } = (await healthOf(served)).source
   assert.deepEqual([lag, coverage], [{ records: 0 }, { assigned: 3, total: 3 }])
@@ -195,7 +188,8 @@ test('H47 H55 a server over the log of a source says how much of its topics it s
   assert.equal(metrics.get('runcast_source_partitions_assigned'), 3)
   assert.equal(metrics.get('runcast_source_records_total'), records)
   assert.equal(metrics.get('runcast_source_state{state="live"}'), 1)
-  assert.equal((await served.runs.get(run.run_id)).status, 'completed')
+  await using there = connect(served.url)
+  assert.equal((await there.get(run.run_id)).status, 'completed')
 })
 
 test('ON17 a server over a source shows its clients live what another system publishes in chat.v1', async t => {
@@ -215,9 +209,8 @@ test('ON17 a server over a source shows its clients live what another system pub
   )
   await sending(other.sink)
   const topics = ['status', 'text', 'chart', 'error', 'complete'].map(end => `${topicPrefix}.${end}`)
-  const log = memory()
-  await using source = kafkaSource({ ...service, topics, group: own.group, format: 'chat', deps, log })
-  await using served = await serve({ agents, port: 0, log, source })
+  const source = kafkaSource({ ...service, topics, group: own.group, format: 'chat', deps })
+  await using served = await serveSource({ source, port: 0 })
   await other.runs.start('waits', {}, { thread: 'conversation-1' })
   await using there = connect(served.url)
   const run = await until('it is listed', async () => (await there.list()).runs[0])

@@ -3,7 +3,8 @@
 import { randomUUID } from 'node:crypto'
 import * as kafka from '@platformatic/kafka'
 import { realDeps } from '../src/deps.ts'
-import { clientOptions, type KafkaPlace } from '../src/kafka/client.ts'
+import { clientOptions } from '../src/kafka/client.ts'
+import type { KafkaPlace } from '../src/kafka/place.ts'
 import { createFetcher, type FetchedRecord } from '../src/kafka/fetch.ts'
 
 export const deps = realDeps

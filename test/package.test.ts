@@ -49,8 +49,9 @@ import { createRuns, defineAgent, getCurrentContext, memory, realDeps, type Runc
 import { stoppable } from 'runcast/aisdk'
 import { connect } from 'runcast/client'
 import { chat, chatJson, embedding, type Format, vectorOf } from 'runcast/formats'
-import { api, fetchHandler, serve } from 'runcast/http'
+import { api, fetchHandler, serve, serveSource } from 'runcast/http'
 import { useRun } from 'runcast/react'
+import { fileSource, kafkaSource, type Source } from 'runcast/sources'
 import { sqlite } from 'runcast/sqlite'
 import { emptyView, foldBatch, type Part, textOf, type View } from 'runcast/view'
 import { z } from 'zod'
@@ -88,6 +89,11 @@ const page = await fetch(server.url)
 await remote[Symbol.asyncDispose]()
 await server.stop(0)
 
+const source: Source = kafkaSource({ brokers: ['127.0.0.1:1'], format: 'chat', group: 'g', deps: realDeps })
+const shown = await serveSource({ source, port: 0 })
+const { read_only } = (await (await fetch(shown.url + '/info')).json()) as { read_only: boolean }
+await shown.stop()
+
 const handler = fetchHandler(await api({ agents: [greet] }))
 const health = (await (await handler(new Request('http://here/health'))).json()) as { version: string }
 const parts: readonly Part[] = views[0]?.parts ?? []
@@ -99,7 +105,8 @@ process.stdout.write(JSON.stringify({
   version: health.version,
   page: page.status,
   parts: parts.length,
-  others: [typeof useRun, typeof stoppable],
+  read_only,
+  others: [typeof useRun, typeof stoppable, typeof fileSource],
   said: lines.flatMap(({ text }) => text?.content ?? []),
   protobuf: written(chat).length === lines.length,
   vector: [...vectorOf(embedding([0.5, -1], { encoding: 'float16' }))],
@@ -129,7 +136,8 @@ test('a strict consumer finds every entry with its types, and each works from th
     refused: 'invalid_input',
     version: version(),
     parts: 1,
-    others: ['function', 'function'],
+    read_only: true,
+    others: ['function', 'function', 'function'],
     said: ['Hello, TEN LINES'],
     protobuf: true,
     vector: [0.5, -1],

@@ -28,8 +28,8 @@ const blocks: Block[] = [...readme.matchAll(/^```(\w+) ?(.*)\n([^]*?)^```$/gm)].
   }),
 )
 
-/** Would run these very tests, or a server on the default port; what `npm start` starts is in cli.test.ts. */
-const notHere = /^npm start/
+/** Would run these very tests, a server on the default port, or need a broker: those are in cli.test.ts and cli-serve.test.ts. */
+const notHere = /^npm start|^npx runcast serve/
 
 /** `…` stands for what differs from time to time. */
 function shows(printed: string, promised: string): void {

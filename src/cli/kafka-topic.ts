@@ -1,27 +1,37 @@
 // `kafka://BROKER:PORT,…/TOPIC,…?format=chat`: a topic as a source of the commands. It reads the topic from its start, in a
 // group of its own, so that it takes no partition from anyone, and leaves no position and no dead letter behind.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Runs } from '../client/index.ts'
 import { realDeps } from '../deps.ts'
 import { RuncastError } from '../error.ts'
+import { chatTopics } from '../formats/chat.ts'
+import { certificate } from '../kafka/client.ts'
 import type { KafkaSource, KafkaSourceOptions } from '../sources/kafka.ts'
 import { counted, note, oneLine } from './terminal.ts'
 
 export interface TopicOptions {
-  /** Whose runs; default: the source's own. */
+  /** Of chat.v1, which says no tenant; default: the source's own. */
   readonly tenant?: string | undefined
   /** Never gives up a broker that is away. */
   readonly patient: boolean
+  /** Whether it is given back once all is read that is there now, or as soon as it reads. */
+  readonly from: 'caught up' | 'begun'
+  readonly warn?: (message: string) => void
 }
 
 /** A broker that is away is found out within some seconds. */
 const triesMax = 3
 const lookMs = 100
+/** Tries come every 5 s at least: what fails so long after the failure before has worked in between. */
+const outageMs = 30_000
 
-export async function openTopic(spec: string, { tenant, patient }: TopicOptions): Promise<Runs> {
+export async function openTopic(spec: string, options: TopicOptions): Promise<KafkaSource> {
+  const { tenant, patient, from, warn = note } = options
   const place = placeOf(spec)
   const { kafkaSource } = await import('../sources/kafka.ts')
-  const failures: RuncastError[] = []
+  let tries = 0
+  let failure: RuncastError | undefined
+  let failedAt = -Infinity
+  let given = false
   const source = kafkaSource({
     ...place,
     tenant,
@@ -30,30 +40,38 @@ export async function openTopic(spec: string, { tenant, patient }: TopicOptions)
     deadLetters: false,
     deps: realDeps,
     onError: error => {
-      if (failures.push(error) === 1 && patient) note(`${oneLine(error.message)}; trying again until it is back`)
+      const isNew = performance.now() - failedAt > outageMs
+      failedAt = performance.now()
+      failure = error
+      tries++
+      if (isNew && (patient || given)) warn(`${oneLine(error.message)}; trying again until it is back`)
     },
   })
   try {
-    await caughtUp(source, () => (patient || failures.length < triesMax ? undefined : failures.at(-1)))
+    await reached(source, from, () => (patient || tries < triesMax ? undefined : failure))
   } catch (error) {
     await source[Symbol.asyncDispose]()
     const { code, message } = RuncastError.from(error)
     // Named, because nobody would look for it where a server is.
     throw RuncastError.of(code, `${spec}: ${message}`, { details: { source: spec }, cause: error })
   }
+  given = true
   tellProblems(source)
-  const dispose = () => source[Symbol.asyncDispose]()
-  return tenant === undefined ? source : { ...source.as({ tenant }), [Symbol.asyncDispose]: dispose }
+  return source
 }
 
-/** A run that is read in part would look like another run: what the topic has now is read first. */
-async function caughtUp(source: KafkaSource, failure: () => RuncastError | undefined): Promise<void> {
+/** A run that is read in part would look like another run to who reads it once: what the topic has now is read first. */
+async function reached(
+  source: KafkaSource,
+  from: TopicOptions['from'],
+  failure: () => RuncastError | undefined,
+): Promise<void> {
   const tty = process.stderr.isTTY
   for (;;) {
     const { state, records, lag } = source.status()
+    if (state === 'live' || (from === 'begun' && state === 'catching_up')) break
     const error = failure()
     if (error) throw error
-    if (state === 'live') break
     if (tty) process.stderr.write(`\r\u001b[K  ${counted(records, 'record')} read, ${lag ?? 'unknown'} to go`)
     await sleep(lookMs)
   }
@@ -69,35 +87,54 @@ function tellProblems(source: KafkaSource): void {
 type Place = Pick<KafkaSourceOptions, 'brokers' | 'topics' | 'format' | 'tls' | 'ca' | 'sasl'>
 
 /** Throws `invalid_request` saying what the address should look like. */
-export function placeOf(spec: string): Place {
+export function placeOf(spec: string, env: NodeJS.ProcessEnv = process.env): Place {
   const [, hosts = '', topics = '', query = ''] = /^kafka:\/\/([^/?]+)\/([^/?]+)(?:\?(.*))?$/.exec(spec) ?? []
   const params = new URLSearchParams(query)
-  const { format = 'dashstream', tls, ...others } = Object.fromEntries(params)
+  const { format = 'dashstream', tls, ca, ...others } = Object.fromEntries(params)
   const brokers = hosts.split(',')
   const wrong =
     !brokers.every(broker => /^[^:@]+:\d+$/.test(broker)) ||
     (format !== 'dashstream' && format !== 'chat') ||
     (tls !== undefined && tls !== 'true' && tls !== 'false') ||
+    (ca !== undefined && (ca === '' || tls === 'false')) ||
     Object.keys(others).length > 0
   if (wrong) {
     const fix =
-      'give kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas, and ?format=chat or &tls=true'
-    throw new RuncastError('invalid_request', `--source: ${JSON.stringify(spec)} is not the address of a topic; ${fix}`)
+      'give kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas, and ?format=chat, &tls=true or &ca=FILE'
+    throw new RuncastError('invalid_request', `${JSON.stringify(spec)} is not the address of a topic; ${fix}`)
   }
+  const isChat = format === 'chat'
   return {
     brokers,
-    topics: topics.split(',').map(decodeURIComponent),
-    format: format === 'chat' ? 'chat' : 'dashstream',
+    topics: topics.split(',').flatMap(topic => topicsOf(decodeURIComponent(topic), isChat)),
+    format: isChat ? 'chat' : 'dashstream',
     ...(tls === 'true' && { tls: true }),
-    ...saslOf(process.env),
+    ...(ca !== undefined && { ca: certificate(ca, 'ca') }),
+    ...saslOf(env),
   }
 }
 
-/** A password has no place in an address that shells remember. */
+/** What chat.v1 says of a run is in five topics, of which none is enough: `PREFIX.*` is all of them. */
+function topicsOf(topic: string, isChat: boolean): string[] {
+  if (!topic.includes('*')) return [topic]
+  if (isChat && /^[^*]+\.\*$/.test(topic)) return chatTopics.map(end => topic.slice(0, -1) + end)
+  const fix = 'name each topic; only PREFIX.* with ?format=chat stands for several'
+  throw new RuncastError('invalid_request', `${JSON.stringify(topic)} is not the name of a topic; ${fix}`)
+}
+
+/** A password has no place in an address that shells remember. Half of it would be a login as nobody. */
 function saslOf(env: NodeJS.ProcessEnv): Pick<Place, 'sasl'> {
-  const { RUNCAST_KAFKA_USERNAME: username, RUNCAST_KAFKA_PASSWORD: password } = env
-  if (!username || password === undefined) return {}
-  const mechanism = env['RUNCAST_KAFKA_MECHANISM'] ?? 'PLAIN'
+  const {
+    RUNCAST_KAFKA_USERNAME: username,
+    RUNCAST_KAFKA_PASSWORD: password,
+    RUNCAST_KAFKA_MECHANISM: mechanism = 'PLAIN',
+  } = env
+  if (!username && !password && env['RUNCAST_KAFKA_MECHANISM'] === undefined) return {}
+  if (!username || !password) {
+    const missing = username ? 'RUNCAST_KAFKA_PASSWORD' : 'RUNCAST_KAFKA_USERNAME'
+    const message = `${missing} is not set; brokers that ask who we are want a user name and a password`
+    throw new RuncastError('invalid_request', message)
+  }
   if (mechanism === 'PLAIN' || mechanism === 'SCRAM-SHA-256' || mechanism === 'SCRAM-SHA-512') {
     return { sasl: { mechanism, username, password } }
   }

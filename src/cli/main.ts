@@ -34,6 +34,9 @@ const dockfile = () =>
   new Option('--dockfile <path>', 'a Dockfile or TOML, or the folder that has one').default(undefined, 'this folder')
 const backend = (flag: string) =>
   new Option(`${flag} <backend>`, 'where runs are kept').choices(['memory', 'sqlite', 'redis'])
+const topicHelp = `A topic: kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas. Behind a question mark: format=chat
+for chat.v1 (the topic PREFIX.* is then all five), tls=true, ca=FILE. RUNCAST_KAFKA_USERNAME, RUNCAST_KAFKA_PASSWORD and
+RUNCAST_KAFKA_MECHANISM (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512) say who we are.`
 const json = () => new Option('--json', 'one JSON object per line, for programs')
 const input = () => new Option('--input <json>', 'the input: JSON, @file, or - for stdin')
 
@@ -80,6 +83,24 @@ program
     '\nExamples:\n  $ runcast run\n  $ runcast run agent.ts --port 3000\n  $ runcast run --dockfile examples --reload',
   )
   .action(act(async () => (await import('./run.ts')).run))
+
+program
+  .command('serve <source>')
+  .description('open the page, read-only, over runs that others write: a Kafka topic, or a SQLite file')
+  .option('--tenant <tenant>', 'whose runs; default: those of "default"')
+  .option('--port <port>', 'default: 8080; 0 = any free one', wholeNumber('a port', 0, 65_535))
+  .option('--host <host>', 'default: 127.0.0.1')
+  .addOption(
+    new Option('--auth <mode>', 'whether to ask for the API key in DOCKRION_API_KEY')
+      .choices(['none', 'api_key'])
+      .default('none'),
+  )
+  .addHelpText('after', `\n${topicHelp}`)
+  .addHelpText(
+    'after',
+    `\nExamples:\n  $ runcast serve 'kafka://localhost:9092/ondash.llm.*?format=chat'\n  $ runcast serve .runcast/runs.db --port 3000`,
+  )
+  .action(act(async () => (await import('./serve.ts')).serve))
 
 program
   .command('test [files...]')
@@ -257,6 +278,7 @@ function source(command: Command): Command {
         "a server's address, the path of a SQLite file, or kafka://BROKER:PORT/TOPIC",
       ).conflicts('url'),
     )
+    .addHelpText('after', `\n${topicHelp}`)
 }
 
 function remote(command: Command): Command {

@@ -71,7 +71,7 @@ export function sourceFolders(config: Config, files: readonly string[]): string[
 const noFile = 'settings'
 
 /** The defaults of a Dockfile that says nothing. */
-function withoutFile(): Config {
+export function withoutFile(): Config {
   return parseConfig(initDockfile({ name: 'agent' }), { file: noFile, format: 'yaml', env: {} })
 }
 

@@ -3,6 +3,8 @@
 import type { ConnectOptions, Runs } from '../client/index.ts'
 import { realDeps } from '../deps.ts'
 import { RuncastError } from '../error.ts'
+import type { Source } from '../sources/read-only.ts'
+import type { TopicOptions } from './kafka-topic.ts'
 import { impatient, type RemoteOptions, remoteRuns } from './remote.ts'
 
 export interface SourceOptions extends RemoteOptions {
@@ -22,18 +24,20 @@ export async function openSource(options: SourceOptions, more: ConnectOptions = 
     throw new RuncastError('invalid_request', '--tenant is for a file or a topic; a server knows it from --token')
   }
   if (source === undefined || isServer(options)) return remoteRuns({ url: source ?? url, token }, more)
-  if (source.startsWith('kafka://')) {
-    const { openTopic } = await import('./kafka-topic.ts')
-    return openTopic(source, { tenant, patient: more.triesMax === undefined })
-  }
-  const scheme = /^(\w[\w+.-]+):\/\//.exec(source)?.[1]
-  if (scheme !== undefined) {
-    const fix = 'give http://HOST:PORT, kafka://BROKER:PORT/TOPIC, or the path of a SQLite file'
-    throw new RuncastError('invalid_request', `--source: nothing here reads ${scheme}://; ${fix}`)
-  }
-  const { fileSource } = await import('../sources/file.ts')
-  const runs = fileSource(source, realDeps)
+  const runs = await openPlace(source, { tenant, patient: more.triesMax === undefined, from: 'caught up' })
   return tenant === undefined
     ? runs
     : { ...runs.as({ tenant }), [Symbol.asyncDispose]: () => runs[Symbol.asyncDispose]() }
+}
+
+/** A file, or a topic. */
+export async function openPlace(place: string, options: TopicOptions): Promise<Source> {
+  if (place.startsWith('kafka://')) return (await import('./kafka-topic.ts')).openTopic(place, options)
+  const scheme = /^(\w[\w+.-]+):\/\//.exec(place)?.[1]
+  if (scheme !== undefined) {
+    const fix =
+      'give kafka://BROKER:PORT/TOPIC, the path of a SQLite file, or to a command that prints http://HOST:PORT'
+    throw new RuncastError('invalid_request', `nothing here reads ${scheme}://; ${fix}`)
+  }
+  return (await import('../sources/file.ts')).fileSource(place, realDeps)
 }

@@ -2,7 +2,7 @@
 // them. It must never take a cut for an end: it comes back for ever, unless --max-wait says for how long.
 import type { RuncastError, Runs } from '../client/index.ts'
 import { showDuration } from '../config/duration.ts'
-import { typesOf } from '../inspect/timeline.ts'
+import { typesOf } from './event-types.ts'
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts'
 import { createPrinter, type Printer } from './print-events.ts'
 import { isServer, openSource, type SourceOptions } from './source.ts'

@@ -16,15 +16,6 @@ export function inWindow({ from = 1, to = Infinity, types }: Window, event: Even
   return event.type === 'custom' && types.has(`custom:${event.name}`)
 }
 
-/** `token,custom:fraud`; throws `invalid_request` for an empty name. */
-export function typesOf(types: string | undefined): ReadonlySet<string> | undefined {
-  if (types === undefined) return undefined
-  const names = types.split(',').map(name => name.trim())
-  if (names.includes(''))
-    throw new RuncastError('invalid_request', `--types: ${JSON.stringify(types)} has an empty name`)
-  return new Set(names)
-}
-
 /** How long after the first event a replay shows one, in ms. A clock that went back holds nothing up. */
 export function dueMs(first: Event, event: Event, speed: number): number {
   const passed = Date.parse(event.timestamp) - Date.parse(first.timestamp)

@@ -1,25 +1,21 @@
 // How the sink and the source reach Kafka: one place for brokers, TLS, SASL and the client's traps. The client is an
 // optional package, loaded when it is first needed. It must never retry for ever: what fails for long is begun anew by
 // its user, who knows where to go on, and a list of errors that grows without end would fill the memory.
+import { readFileSync } from 'node:fs'
 import type * as Client from '@platformatic/kafka'
 import { RuncastError } from '../error.ts'
+import type { KafkaPlace } from './place.ts'
 
 export type Kafka = typeof Client
 
-/** Where Kafka is, and who we are there. */
-export interface KafkaPlace {
-  /** `host:port`. */
-  readonly brokers: readonly string[]
-  readonly tls?: boolean | undefined
-  /** PEM of the authority to trust instead of the system's; implies `tls`. */
-  readonly ca?: string | undefined
-  readonly sasl?:
-    | {
-        readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'
-        readonly username: string
-        readonly password: string
-      }
-    | undefined
+/** What is to be `ca` of a place. `field` is where the path was given. */
+export function certificate(path: string, field: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const message = `${field}: ${path} cannot be read (${(cause as Error).message}); give a file with the PEM certificate of the brokers' authority`
+    throw new RuncastError('invalid_request', message, { cause })
+  }
 }
 
 /** The client library, or an error that says how to get it. */

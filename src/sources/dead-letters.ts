@@ -2,7 +2,8 @@
 // holds a bounded prefix and the hash of the whole: enough to find it, not a second copy of everything.
 import { createHash } from 'node:crypto'
 import type { RuncastError } from '../error.ts'
-import { clientOptions, type Kafka, type KafkaPlace } from '../kafka/client.ts'
+import { clientOptions, type Kafka } from '../kafka/client.ts'
+import type { KafkaPlace } from '../kafka/place.ts'
 import type { FetchedRecord } from '../kafka/fetch.ts'
 
 export interface DeadLetters extends AsyncDisposable {

@@ -4,9 +4,9 @@ import { statSync } from 'node:fs'
 import { sqlite } from '../backends/sqlite.ts'
 import { RuncastError } from '../error.ts'
 import type { Deps } from '../runs.ts'
-import { type ReadOnlyRuns, readOnly } from './read-only.ts'
+import { readOnly, type Source } from './read-only.ts'
 
-export function fileSource(path: string, deps: Deps): ReadOnlyRuns {
+export function fileSource(path: string, deps: Deps): Source {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile())
     throw new RuncastError('not_found', `there is no file ${path}; give the path of runcast.sqlite.path`)
   return readOnly(sqlite({ path, readOnly: true }), `the file ${path}`, deps)

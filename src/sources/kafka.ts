@@ -8,7 +8,8 @@ import { RuncastError } from '../error.ts'
 import { chatDecoder, chatTopics } from '../formats/chat.ts'
 import { dashstreamDecoder } from '../formats/dashstream.ts'
 import { type Decoded, type Decoder, emptyDecoded, type Problem, type RunBatch } from '../formats/format.ts'
-import { clientOptions, type Kafka, kafkaError, type KafkaPlace, loadKafka } from '../kafka/client.ts'
+import { clientOptions, type Kafka, kafkaError, loadKafka } from '../kafka/client.ts'
+import type { KafkaPlace } from '../kafka/place.ts'
 import { createFetcher, type FetchedRecord, type Fetcher, type Position } from '../kafka/fetch.ts'
 import type { Log } from '../log.ts'
 import { createRetention, type RetentionLimits } from '../retention.ts'
@@ -16,7 +17,7 @@ import type { Deps } from '../runs.ts'
 import { atEndOfTurn } from '../turn.ts'
 import { createDeadLetters, type DeadLetters, deadLetterBytesMax, deadLetterTopicDefault } from './dead-letters.ts'
 import { createMerge, partitionKey } from './merge.ts'
-import { type ReadOnlyRuns, readOnly } from './read-only.ts'
+import { readOnly, type Source } from './read-only.ts'
 import type { SourceStatus } from './status.ts'
 import { createRunWriter, type Refusal, type RunEntries } from './write-runs.ts'
 
@@ -46,7 +47,7 @@ export type SourceProblem =
   | Problem
   | { readonly kind: Refusal | 'position_lost' | 'topic_recreated' | 'undecodable'; readonly [more: string]: unknown }
 
-export interface KafkaSource extends ReadOnlyRuns {
+export interface KafkaSource extends Source {
   status(): SourceStatus
 }
 
@@ -64,6 +65,11 @@ const retryMsMax = 5_000
 const sessionMsMax = 10_000
 const closeMsMax = 1_000
 
+/**
+ * Reads a topic, or several, from now on until it is disposed of: `kafkaSource({ brokers: ['localhost:9092'], format: 'chat',
+ * group: 'page-1', from: 'always', deadLetters: false, deps: realDeps })`. It is a read-only `Runs`; a broker that is away
+ * is tried again for ever, and `status()` says so.
+ */
 export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
   const { format, group, deps, from = 'earliest', onProblem = () => {}, onError = () => {} } = options
   const topics =

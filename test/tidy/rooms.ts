@@ -2,7 +2,7 @@
 // A row that grows is a decision: say in the commit why the part has to know more.
 
 /** Types may come from anywhere but above: they leave nothing behind. What is above, nobody below may name. */
-export const above = ['src/server.ts', 'src/load-agents.ts', 'src/index.ts', 'src/cli/']
+export const above = ['src/server.ts', 'src/serve-source.ts', 'src/load-agents.ts', 'src/index.ts', 'src/cli/']
 
 /** What every part may see: the leaves. */
 const leaves = ['src/event.ts', 'src/error.ts', 'src/iso-time.ts']
@@ -104,5 +104,5 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
       'run-info follow view-at persist retention mask-json redact output-limit replay exit feeds owner deps recovery starts runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
-  { folders: ['src/'], files: 'load-agents package web server http index' },
+  { folders: ['src/'], files: 'load-agents package web listen server serve-source sources http index' },
 ]

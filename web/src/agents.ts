@@ -11,6 +11,8 @@ export interface SchemaAnswer {
   readonly agents: readonly { readonly name: string; readonly input?: JsonSchema }[]
 }
 export interface InfoAnswer {
+  /** The runs are others': nobody can be asked here. */
+  readonly read_only?: boolean
   readonly agents: readonly { readonly name: string; readonly description?: string }[]
 }
 
@@ -20,6 +22,12 @@ export interface AgentChoice {
   /** Where the words of a message go: a field, the whole input, or nowhere: then a message is JSON, or empty. */
   readonly takes: { readonly field: string } | 'text' | 'json'
   readonly examples: readonly string[]
+}
+
+/** What a server offers to who comes to it. */
+export interface Offer {
+  readonly agents: readonly AgentChoice[]
+  readonly readOnly: boolean
 }
 
 export function agentChoices(schemas: SchemaAnswer, info: InfoAnswer): AgentChoice[] {

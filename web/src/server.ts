@@ -2,7 +2,7 @@
 // API key). Everything that the page asks of the network goes through here.
 import { type Connection, codes, connect, RuncastError, type Runs } from '../../src/client/index.ts'
 import type { Conversation, ConversationPage, MessagePage } from '../../src/conversations/conversations.ts'
-import { type AgentChoice, agentChoices, type InfoAnswer, type SchemaAnswer } from './agents.ts'
+import { agentChoices, type InfoAnswer, type Offer, type SchemaAnswer } from './agents.ts'
 import { createSignal, type Signal } from './signal.ts'
 
 export type { Conversation, MessagePage } from '../../src/conversations/conversations.ts'
@@ -12,7 +12,7 @@ export interface Server {
   readonly runs: Runs
   /** How the stream that is being read fares. */
   readonly connection: Signal<Connection['state']>
-  agents(): Promise<AgentChoice[]>
+  offer(): Promise<Offer>
   list(cursor?: string): Promise<ConversationPage>
   messages(thread: string, before?: number): Promise<MessagePage>
   get(thread: string): Promise<Conversation>
@@ -61,7 +61,10 @@ export function connectHere(): Server {
   return {
     runs,
     connection,
-    agents: async () => agentChoices(...(await Promise.all([ask<SchemaAnswer>('schema'), ask<InfoAnswer>('info')]))),
+    async offer() {
+      const [schemas, info] = await Promise.all([ask<SchemaAnswer>('schema'), ask<InfoAnswer>('info')])
+      return { agents: agentChoices(schemas, info), readOnly: info.read_only === true }
+    },
     list: cursor => ask(`conversations?limit=50${cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
     messages: (thread, before) =>
       ask(`${place(thread)}/messages?limit=50${before === undefined ? '' : `&before=${before}`}`),

@@ -1,6 +1,5 @@
 // What the server says of itself: health, readiness, metrics, schemas, documentation.
 import type { FastifyInstance } from 'fastify'
-import { agentOf } from '../../agent/define.ts'
 import { jsonSchemaOf } from '../../agent/schema.ts'
 import { RuncastError } from '../../error.ts'
 import { eventTypes } from '../../event.ts'
@@ -17,19 +16,20 @@ const open = { config: { public: true } }
 export function aboutRoutes(fastify: FastifyInstance, options: AppOptions, streams: Streams): void {
   const { runs, deps, service = 'runcast', version } = options
   const metrics = options.metrics ?? createMetrics()
-  const first = () => agentOf(runs.agents, undefined)
+  /** A server that only shows has none. */
+  const [first] = runs.agents
   const tags = ['server']
   fastify.get('/health', { ...open, schema: { summary: 'Whether the process lives.', tags } }, async () => {
-    const { name: agent, framework } = first()
     const now = deps.now()
     const timestamp = new Date(now).toISOString()
     // Where keys are asked for, whoever has none learns that something is wrong, and not where the brokers are.
     const vitals = await healthOf(options, { now, tells: options.authenticate === undefined })
-    return { status: 'ok', service, version, timestamp, agent, framework, ...vitals }
+    const named = first && { agent: first.name, framework: first.framework }
+    return { status: 'ok', service, version, timestamp, ...named, ...vitals }
   })
   fastify.get('/ready', { ...open, schema: { summary: 'Whether it takes work.', tags } }, async () => {
     if (options.ready?.() === false) throw new RuncastError('not_ready', 'the agents are still loading')
-    return { success: true, status: 'ready', agent: first().name }
+    return { success: true, status: 'ready', ...(first && { agent: first.name }) }
   })
   fastify.get('/metrics', { schema: { summary: 'Prometheus metrics.', tags } }, async (_request, reply) => {
     metrics.streamsOpen(streams.open)
@@ -53,6 +53,8 @@ export function aboutRoutes(fastify: FastifyInstance, options: AppOptions, strea
     rest: options.rest !== false,
     streaming: options.streaming !== false ? 'sse' : 'none',
     async_runs: options.asyncRuns !== false,
+    // Nobody could answer: what is here was run elsewhere.
+    read_only: first === undefined,
     event_types: eventTypes,
   }))
   fastify.get('/openapi.json', { ...open, schema: { hide: true } }, async () => fastify.swagger())

@@ -10,7 +10,7 @@ import type { Streams } from './streams.ts'
 import type { Vitals } from './vitals.ts'
 
 export interface AppOptions extends Vitals {
-  readonly runs: LocalRuns
+  readonly runs: Pick<LocalRuns, 'agents' | 'as'>
   readonly deps: Deps
   readonly authenticate?: Authenticate | undefined
   readonly metrics?: Metrics | undefined

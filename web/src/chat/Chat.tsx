@@ -10,9 +10,11 @@ import { Announcer } from './Announcer.tsx'
 import { ChatHeader } from './ChatHeader.tsx'
 import { Composer } from './Composer.tsx'
 import { ConnectionNotice, useCutOff } from './ConnectionNotice.tsx'
+import { Others } from './Others.tsx'
 import { openThread } from './thread.ts'
 import { isRunning } from './turn.ts'
 import { TurnView } from './TurnView.tsx'
+import type { ConversationList } from './use-conversations.ts'
 import { Welcome } from './Welcome.tsx'
 
 export interface ChatProps {
@@ -20,6 +22,8 @@ export interface ChatProps {
   readonly thread: string
   readonly isNew: boolean
   readonly agents: readonly AgentChoice[]
+  /** The conversations, where others lead them and nobody can write. */
+  readonly others: ConversationList | undefined
   readonly title: string | undefined
   readonly unreachable: RuncastError | undefined
   readonly retry: () => void
@@ -35,7 +39,7 @@ export interface ChatProps {
 const agentName = 'runcast.agent'
 
 export function Chat(props: ChatProps) {
-  const { server, thread: id, agents, changed } = props
+  const { server, thread: id, agents, others, changed } = props
   const first = useRef(props.isNew)
   const thread = useMemo(() => openThread({ server, id, isNew: first.current, changed }), [server, id, changed])
   useEffect(() => thread.open(), [thread])
@@ -68,7 +72,7 @@ export function Chat(props: ChatProps) {
 
   return (
     <main className="chat" data-cut-off={cutOff}>
-      <ChatHeader {...props} thread={id} begun={!props.isNew} />
+      <ChatHeader {...props} thread={id} begun={!props.isNew} readOnly={others !== undefined} />
       <ConnectionNotice cutOff={cutOff} />
       <Scroller newest={turns} sticks={turns.length > 0}>
         {older !== undefined && (
@@ -77,6 +81,7 @@ export function Chat(props: ChatProps) {
           </button>
         )}
         {turns.length === 0 && !loading && !failed && agent && <Welcome agent={agent} send={send} />}
+        {props.isNew && others && <Others list={others} />}
         {turns.length === 0 && loading && !props.isNew && <p className="loading">Loading the conversation…</p>}
         <ol className="turns" aria-label="Messages">
           {turns.map((turn, index) => (
@@ -85,7 +90,7 @@ export function Chat(props: ChatProps) {
               turn={turn}
               server={server}
               newest={index === turns.length - 1}
-              answer={thread.answer}
+              answer={others ? undefined : thread.answer}
             />
           ))}
         </ol>
@@ -110,17 +115,23 @@ export function Chat(props: ChatProps) {
             {problem}
           </p>
         )}
-        <Composer
-          agents={agents}
-          agent={agent}
-          choose={choose}
-          send={send}
-          running={running !== undefined}
-          stopping={stopping}
-          stop={stop}
-          cutOff={cutOff ? 'The connection is lost: it can be stopped when that is back.' : undefined}
-          stoppable={running?.run_id !== undefined}
-        />
+        {others ? (
+          <p className="muted small read-only">
+            Read only: what others say appears here. To ask or answer, go where they do.
+          </p>
+        ) : (
+          <Composer
+            agents={agents}
+            agent={agent}
+            choose={choose}
+            send={send}
+            running={running !== undefined}
+            stopping={stopping}
+            stop={stop}
+            cutOff={cutOff ? 'The connection is lost: it can be stopped when that is back.' : undefined}
+            stoppable={running?.run_id !== undefined}
+          />
+        )}
       </div>
     </main>
   )

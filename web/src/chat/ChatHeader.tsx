@@ -10,6 +10,7 @@ export interface ChatHeaderProps {
   readonly thread: string
   readonly title: string | undefined
   readonly begun: boolean
+  readonly readOnly: boolean
   readonly changed: () => void
   readonly gone: () => void
   readonly showMenu: () => void
@@ -22,7 +23,8 @@ const formats = [
   ['chat.v1', 'chat.v1', 'binpb'],
 ] as const
 
-export function ChatHeader({ server, thread, title, begun, changed, gone, showMenu, menuShown }: ChatHeaderProps) {
+export function ChatHeader(props: ChatHeaderProps) {
+  const { server, thread, title, begun, readOnly, changed, gone, showMenu, menuShown } = props
   const [editing, setEditing] = useState(false)
   const [failed, setFailed] = useState<string>()
   const asking = useRef<HTMLDialogElement>(null)
@@ -78,7 +80,7 @@ export function ChatHeader({ server, thread, title, begun, changed, gone, showMe
           </button>
         </form>
       ) : (
-        <h1>{title ?? 'New chat'}</h1>
+        <h1>{title ?? (readOnly ? 'Conversations' : 'New chat')}</h1>
       )}
       {kept && !editing && (
         <details
@@ -91,15 +93,17 @@ export function ChatHeader({ server, thread, title, begun, changed, gone, showMe
             <span aria-hidden="true">⋯</span>
           </summary>
           <div className="menu-items">
-            <button
-              type="button"
-              onClick={() => {
-                closeMenu()
-                setEditing(true)
-              }}
-            >
-              <Icon name="edit" /> Rename
-            </button>
+            {!readOnly && (
+              <button
+                type="button"
+                onClick={() => {
+                  closeMenu()
+                  setEditing(true)
+                }}
+              >
+                <Icon name="edit" /> Rename
+              </button>
+            )}
             {formats.map(([format, name, ending]) => (
               <button
                 key={format}
@@ -112,16 +116,18 @@ export function ChatHeader({ server, thread, title, begun, changed, gone, showMe
                 <Icon name="download" /> Export as {name}
               </button>
             ))}
-            <button
-              type="button"
-              className="bad"
-              onClick={() => {
-                closeMenu()
-                asking.current?.showModal()
-              }}
-            >
-              <Icon name="trash" /> Delete
-            </button>
+            {!readOnly && (
+              <button
+                type="button"
+                className="bad"
+                onClick={() => {
+                  closeMenu()
+                  asking.current?.showModal()
+                }}
+              >
+                <Icon name="trash" /> Delete
+              </button>
+            )}
           </div>
         </details>
       )}

@@ -1,8 +1,8 @@
-// The chat: conversations at the left, the open one in the middle. It holds what both need: the agents, the list, and the
-// thread of a chat that has not begun.
+// The chat: conversations at the left, the open one in the middle. It holds what both need: the agents, if there are any,
+// the list, and the thread of a chat that has not begun.
 import { useCallback, useEffect, useMemo, useState } from 'react'
 import { RuncastError } from '../../../src/client/index.ts'
-import type { AgentChoice } from '../agents.ts'
+import type { Offer } from '../agents.ts'
 import { ApiKey } from './ApiKey.tsx'
 import { chatHref, replaceRoute } from '../route.ts'
 import type { Server } from '../server.ts'
@@ -12,26 +12,26 @@ import { useConversations } from './use-conversations.ts'
 
 export function ChatPage({ server, thread }: { server: Server; thread: string | undefined }) {
   const [draft, setDraft] = useState(newThread)
-  const [agents, setAgents] = useState<readonly AgentChoice[]>([])
+  const [{ agents, readOnly }, setOffer] = useState<Offer>(unknownOffer)
   const [failed, setFailed] = useState<RuncastError>()
   const [menu, setMenu] = useState(false)
-  const list = useConversations(server)
+  const list = useConversations(server, readOnly)
   const open = thread ?? draft
 
-  const learnAgents = useCallback(() => {
-    server.agents().then(
+  const learnOffer = useCallback(() => {
+    server.offer().then(
       found => {
-        setAgents(found)
+        setOffer(found)
         setFailed(undefined)
       },
       error => setFailed(RuncastError.from(error)),
     )
   }, [server])
-  useEffect(learnAgents, [learnAgents])
+  useEffect(learnOffer, [learnOffer])
   useEffect(() => {
-    addEventListener('online', learnAgents)
-    return () => removeEventListener('online', learnAgents)
-  }, [learnAgents])
+    addEventListener('online', learnOffer)
+    return () => removeEventListener('online', learnOffer)
+  }, [learnOffer])
   useEffect(() => setMenu(false), [open])
 
   const conversation = useMemo(() => list.conversations.find(one => one.id === open), [list.conversations, open])
@@ -44,16 +44,23 @@ export function ChatPage({ server, thread }: { server: Server; thread: string | 
   if (failed?.code === 'unauthenticated') return <ApiKey reason={failed.message} />
   return (
     <div className="page">
-      <Sidebar list={list} open={thread} shown={menu} begin={begin} close={() => setMenu(false)} />
+      <Sidebar
+        list={list}
+        open={thread}
+        shown={menu}
+        begin={readOnly ? undefined : begin}
+        close={() => setMenu(false)}
+      />
       <Chat
         key={open}
         server={server}
         thread={open}
         isNew={thread === undefined}
         agents={agents}
+        others={readOnly ? list : undefined}
         title={conversation?.title}
         unreachable={failed}
-        retry={learnAgents}
+        retry={learnOffer}
         changed={list.refresh}
         begun={() => thread === undefined && replaceRoute(chatHref(open))}
         gone={begin}
@@ -63,6 +70,8 @@ export function ChatPage({ server, thread }: { server: Server; thread: string | 
     </div>
   )
 }
+
+const unknownOffer: Offer = { agents: [], readOnly: false }
 
 function newThread(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(12)), byte => byte.toString(16).padStart(2, '0')).join('')

@@ -9,7 +9,8 @@ export interface SidebarProps {
   readonly list: ConversationList
   readonly open: string | undefined
   readonly shown: boolean
-  readonly begin: () => void
+  /** Absent where nobody can begin one. */
+  readonly begin: (() => void) | undefined
   readonly close: () => void
 }
 
@@ -43,13 +44,15 @@ export function Sidebar({ list, open, shown, begin, close }: SidebarProps) {
             </button>
           )}
         </div>
-        <button type="button" className="new-chat" onClick={begin}>
-          <Icon name="plus" /> New chat
-        </button>
+        {begin && (
+          <button type="button" className="new-chat" onClick={begin}>
+            <Icon name="plus" /> New chat
+          </button>
+        )}
         {state instanceof Error && <p className="muted small">The list cannot be loaded: {state.message}</p>}
         {state === 'none' && <p className="muted small">This server keeps no conversations.</p>}
         {state === 'ready' && conversations.length === 0 && (
-          <p className="muted small">Your conversations appear here.</p>
+          <p className="muted small">{begin ? 'Your conversations' : 'Conversations'} appear here.</p>
         )}
         <ul>
           {conversations.map(({ id, title, updated_at }, index) => {

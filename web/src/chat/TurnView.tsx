@@ -12,7 +12,8 @@ export interface TurnViewProps {
   readonly turn: Turn
   readonly server: Server
   readonly newest: boolean
-  readonly answer: (run: string, input_id: string, value: unknown) => Promise<void>
+  /** Absent where nobody can answer. */
+  readonly answer: ((run: string, input_id: string, value: unknown) => Promise<void>) | undefined
 }
 
 export const TurnView = memo(
@@ -20,7 +21,7 @@ export const TurnView = memo(
     const { said, answer: given, run_id, sending, again } = turn
     return (
       <li className="turn">
-        {said && <Said said={said} pending={sending === 'sending'} />}
+        {said && said.length > 0 && <Said said={said} pending={sending === 'sending'} />}
         {sending instanceof Error && (
           <div className="note error" role="alert">
             <p>
@@ -34,7 +35,13 @@ export const TurnView = memo(
           </div>
         )}
         {given && (
-          <Given answer={given} run={run_id} server={server} reply={answer} again={newest ? again : undefined} />
+          <Given
+            answer={given}
+            run={run_id}
+            server={server}
+            reply={answer}
+            again={newest && answer ? again : undefined}
+          />
         )}
       </li>
     )
@@ -81,7 +88,9 @@ function Given({ answer, run, server, reply, again }: GivenProps) {
   const waiting = answer.source === 'live' && answer.view.questions.length > 0
   const missing = answer.source === 'live' && answer.view.gaps.length > 0
   const respond =
-    running && run !== undefined ? (input_id: string, value: unknown) => reply(run, input_id, value) : undefined
+    reply && running && run !== undefined
+      ? (input_id: string, value: unknown) => reply(run, input_id, value)
+      : undefined
   return (
     <article className="answer" aria-label={agentOf(answer)} aria-busy={running}>
       <Status answer={answer} run={run} server={server} />

@@ -222,8 +222,8 @@ export function openThread({ server, id, isNew, changed }: ThreadOptions): Threa
     id,
     state,
     open() {
-      void server.agents().then(
-        found => (agents = found),
+      void server.offer().then(
+        found => (agents = found.agents),
         () => {},
       )
       return whileSeen(follow)

@@ -38,7 +38,7 @@ export default function Inspector({ server, runs }: { server: Server; runs: read
         {failed && <p className="note error">{failed.message}</p>}
         {list?.length === 0 && !failed && (
           <p className="muted small">
-            No run yet. Ask something in the <a href={chatHref()}>chat</a>.
+            No run yet. Runs appear here when they begin; the <a href={chatHref()}>chat</a> is next door.
           </p>
         )}
         <RunList list={list ?? []} first={first} second={second} more={more} />

@@ -40,7 +40,7 @@ export function Input({ part, answer }: InputProps) {
           <Icon name={part.value === false ? 'close' : 'check'} /> {wordsOf(part)}
         </p>
       ) : answer === undefined ? (
-        <p className="muted">Nobody answered.</p>
+        <p className="muted">Not answered.</p>
       ) : input_kind === 'approval' ? (
         <div className="choices">
           <button type="button" className="primary" disabled={sending} onClick={() => void send(true)}>
