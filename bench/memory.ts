@@ -16,10 +16,10 @@ async function perReader(script: string): Promise<number> {
   await server.ask({ ask: 'start', runs: ['idle'] })
   const warm = load({ port: server.port, path: '/runs/idle/events', readers: 200 })
   await warm.ready
-  const { rss: before } = await server.ask<Usage>({ ask: 'usage' })
+  const { rss: before } = await server.ask<Usage>({ ask: 'usage', settled: true })
   const work = load({ port: server.port, path: '/runs/idle/events', readers })
   await work.ready
-  const { rss: after } = await server.ask<Usage>({ ask: 'usage' })
+  const { rss: after } = await server.ask<Usage>({ ask: 'usage', settled: true })
   return (after - before) / readers
 }
 

@@ -22,6 +22,12 @@ export function createBells(onCount: (logs: number) => void = () => {}): Bells {
     for (const rings of due) for (const ring of rings) ring()
   }
 
+  const unwatched = (key: Key, rings: Set<Ring>) => {
+    if (rings.size > 0 || bells.get(key) !== rings) return
+    bells.delete(key)
+    onCount(bells.size)
+  }
+
   return {
     watch(key, ring) {
       const rings = bells.get(key) ?? new Set()
@@ -30,14 +36,7 @@ export function createBells(onCount: (logs: number) => void = () => {}): Bells {
         bells.set(key, rings)
         onCount(bells.size)
       }
-      return {
-        [Symbol.dispose]() {
-          rings.delete(ring)
-          if (rings.size > 0 || bells.get(key) !== rings) return
-          bells.delete(key)
-          onCount(bells.size)
-        },
-      }
+      return new Watch(rings, ring, key, unwatched)
     },
     soon(key) {
       const rings = bells.get(key)
@@ -49,5 +48,25 @@ export function createBells(onCount: (logs: number) => void = () => {}): Bells {
       dirty = []
       onCount(0)
     },
+  }
+}
+
+/** What ends a watch. A class: a thousand readers hold one each. */
+class Watch implements Disposable {
+  private readonly rings: Set<Ring>
+  private readonly ring: Ring
+  private readonly key: Key
+  private readonly unwatched: (key: Key, rings: Set<Ring>) => void
+
+  constructor(rings: Set<Ring>, ring: Ring, key: Key, unwatched: (key: Key, rings: Set<Ring>) => void) {
+    this.rings = rings
+    this.ring = ring
+    this.key = key
+    this.unwatched = unwatched
+  }
+
+  [Symbol.dispose](): void {
+    this.rings.delete(this.ring)
+    this.unwatched(this.key, this.rings)
   }
 }

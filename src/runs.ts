@@ -246,15 +246,8 @@ export function createRuns(options: RunsOptions): LocalRuns {
     }
     readers.set(target, watching)
     opts.opened?.()
-    try {
-      const strictly: Deliver = batch => {
-        if (batch.gap) throw goneError(target, batch.gap)
-        return deliver(batch)
-      }
-      await follow(log, runKey(target), { after, types, signal }, strict ? strictly : deliver)
-    } finally {
-      left(target)
-    }
+    const take = strict ? strictly(target, deliver) : deliver
+    return follow(log, runKey(target), { after, types, signal }, take).finally(() => left(target))
   }
 
   function left(run: string): void {
@@ -296,6 +289,13 @@ export function createRuns(options: RunsOptions): LocalRuns {
       return starts.running
     },
     [Symbol.asyncDispose]: () => starts.stop(0),
+  }
+}
+
+function strictly(run: string, deliver: Deliver): Deliver {
+  return batch => {
+    if (batch.gap) throw goneError(run, batch.gap)
+    return deliver(batch)
   }
 }
 

@@ -1,6 +1,7 @@
 // How a face serves a run: its encoder's frames over the common stream writer. What every face needs of the server is
 // here too. It must never end a body cleanly before its encoder has said the end: clients take that for a whole answer.
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Batch } from '../batch.ts'
 import type { Event } from '../event.ts'
 import type { Runs } from '../runs.ts'
 import type { RouteParts } from '../transports/http/parts.ts'
@@ -35,28 +36,28 @@ export function serveRun(
   { streams, idleMs }: RouteParts,
   { runs, run, after, encoder, headers, comment, ending }: FaceStream,
 ): Promise<FastifyReply> {
-  return streams.serve(request, reply, {
+  const work = {
     subject: { run_id: run },
-    wire: 'sse',
+    wire: 'sse' as const,
     idleMs,
     resumable: false,
     foreign: {
       headers: { 'x-runcast-run-id': run, ...headers },
       opening: framesOf(encoder.opening),
-      encode: batch => framesOf(encoder.take(batch.events)),
+      encode: (batch: Batch) => framesOf(encoder.take(batch.events)),
       comment,
       ending,
     },
-    follow: ({ signal, opened }, deliver) => {
-      const over = new AbortController()
+  }
+  return streams.serve(reply, work, ({ signal, opened }, deliver) => {
+    const over = new AbortController()
+    if (encoder.ended) over.abort()
+    const either = AbortSignal.any([signal, over.signal])
+    return runs.follow(run, { after, signal: either, opened }, batch => {
+      const blocked = deliver(batch)
       if (encoder.ended) over.abort()
-      const either = AbortSignal.any([signal, over.signal])
-      return runs.follow(run, { after, signal: either, opened }, batch => {
-        const blocked = deliver(batch)
-        if (encoder.ended) over.abort()
-        return blocked
-      })
-    },
+      return blocked
+    })
   })
 }
 

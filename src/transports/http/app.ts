@@ -2,7 +2,12 @@
 // is its contract (PROTOCOL.md §5). Framing is in frames.ts, bytes are in pipe.ts; it must never buffer a stream.
 import cors from '@fastify/cors'
 import swagger from '@fastify/swagger'
-import Fastify, { type FastifyInstance, type FastifyRequest, type FastifySchemaCompiler } from 'fastify'
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyRequest,
+  type FastifySchemaCompiler,
+} from 'fastify'
 import type { z } from 'zod'
 import { RuncastError } from '../../error.ts'
 import type { Principal, Runs } from '../../runs.ts'
@@ -50,14 +55,15 @@ export async function createApp(options: AppOptions): Promise<App> {
     frameworkErrors: (error, request, reply) => void sendError(request as never, reply as never, error),
   })
   fastify.server.on('checkExpectation', refuseExpectation)
-  const streams = streamsOf(options)
+  const streams = streamsOf(options, fastify.log)
   await registerApi(fastify, options, streams)
   return { fastify, streams }
 }
 
 /** The open streams of a server, with what its options leave out. */
-export function streamsOf(options: AppOptions): Streams {
+export function streamsOf(options: AppOptions, log: FastifyBaseLogger): Streams {
   return createStreams({
+    log,
     deps: options.deps,
     heartbeatMs: options.heartbeatMs ?? 15_000,
     heartbeatEvents: options.heartbeatEvents ?? true,

@@ -22,7 +22,7 @@ export function nodeHandler({ fastify }: App): (request: IncomingMessage, respon
 /** A Fastify plugin: `fastify.register(fastifyPlugin(options), { prefix: '/agents' })`. */
 export function fastifyPlugin(options: AppOptions): FastifyPluginAsync {
   return async scope => {
-    const streams = streamsOf(options)
+    const streams = streamsOf(options, scope.log)
     scope.addHook('onClose', async () => streams.stop())
     scope.addHook('preClose', async () => streams.drain())
     await registerApi(scope, options, streams)

@@ -39,18 +39,24 @@ function sizeLine(bytes: Uint8Array): string {
 export class Pipe {
   private readonly response: ServerResponse
   /** Set where chunks are framed by hand. */
-  private readonly socket: Socket | undefined
-  private readonly sink: Writable
+  private socket: Socket | undefined
+  private sink: Writable
+
+  constructor(response: ServerResponse) {
+    this.response = response
+    this.socket = undefined
+    this.sink = response
+  }
 
   /** Sends the head of the response now and takes over its body. */
-  constructor(response: ServerResponse, status: number, headers: Record<string, string>) {
+  begin(status: number, headers: Record<string, string>): void {
+    const { response } = this
     response.writeHead(status, headers)
     const socket = rawSocket(response)
     // What is there already, often the whole run, leaves with the head in one system call.
     socket?.cork()
     response.flushHeaders()
     if (socket) process.nextTick(() => socket.uncork())
-    this.response = response
     this.socket = socket
     this.sink = socket ?? response
   }

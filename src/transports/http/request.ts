@@ -88,8 +88,9 @@ export function leavingOf(reply: FastifyReply): AbortController {
   const left = reply.request.mounted?.left
   if (left?.aborted) leaving.abort()
   left?.addEventListener('abort', () => leaving.abort(), { once: true })
-  reply.raw.once('close', () => {
-    if (!reply.raw.writableFinished) leaving.abort()
+  const { raw } = reply // not the reply: a stream would hold it until its end
+  raw.on('close', () => {
+    if (!raw.writableFinished) leaving.abort()
   })
   return leaving
 }

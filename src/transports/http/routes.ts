@@ -65,15 +65,15 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
   async function streamOnce(request: FastifyRequest, reply: FastifyReply) {
     const { timeout } = request.query as z.infer<typeof invokeQuery>
     const stream = await direct(onceOf(request))
-    return streams.serve(request, reply, {
+    const work = {
       subject: { request_id: stream.request_id },
       wire: wireOf(request),
       idleMs: timeout === undefined ? idleMs : timeout * 1000,
       resumable: false,
-      follow: ({ signal, opened }, deliver) => {
-        opened()
-        return stream.follow({ signal }, deliver)
-      },
+    }
+    return streams.serve(reply, work, ({ signal, opened }, deliver) => {
+      opened()
+      return stream.follow({ signal }, deliver)
     })
   }
 }
@@ -135,7 +135,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     const query = request.query as EventsQuery
     const after = cursorOf(request, query)
     if (after > 0 && (await isBehindEnd(request, after))) return reply.code(204).send()
-    return streamEvents(request, reply, idOf(request), { ...query, after }, {})
+    return streamEvents(request, reply, idOf(request), { ...query, after })
   })
 
   fastify.get(
@@ -193,7 +193,6 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       { thread: idOf(request) },
       { after },
       query.timeout,
-      {},
     )
   })
 
@@ -202,7 +201,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     reply: FastifyReply,
     run: string,
     query: EventsQuery,
-    headers: Record<string, string>,
+    headers?: Record<string, string>,
   ) {
     const opts = { after: query.after ?? 0, types: typesOf(query.types), strict: isStrict(query) }
     return serveTarget(request, reply, { run_id: run }, run, opts, query.timeout, headers)
@@ -215,17 +214,17 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     target: Target,
     opts: FollowRunOptions,
     timeout: number | undefined,
-    extraHeaders: Record<string, string>,
+    headers?: Record<string, string>,
   ) {
-    return streams.serve(request, reply, {
+    const work = {
       subject,
       wire: wireOf(request),
       idleMs: timeout === undefined ? idleMs : timeout * 1000,
       resumable: true,
       resumed: (opts.after ?? 0) > 0,
-      extraHeaders,
-      follow: (more, deliver) => runsOf(request).follow(target, { ...opts, ...more }, deliver),
-    })
+    }
+    const runs = runsOf(request)
+    return streams.serve(reply, work, (more, deliver) => runs.follow(target, { ...opts, ...more }, deliver), headers)
   }
 }
 

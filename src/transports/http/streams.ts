@@ -1,7 +1,7 @@
 // The open streams of a server: each is one follow into one pipe. One sweep looks after all of them, for heartbeats and
 // idle deadlines, so that a reader costs no timer. It must never end a body cleanly before the terminal event, but for
 // a deadline: many readers take a clean end for the end of the run.
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyBaseLogger, FastifyReply } from 'fastify'
 import type { Batch } from '../../batch.ts'
 import { RuncastError } from '../../error.ts'
 import type { Deliver } from '../../follow.ts'
@@ -22,6 +22,7 @@ import { leavingOf } from './request.ts'
 
 export interface StreamsOptions {
   readonly deps: Deps
+  readonly log: FastifyBaseLogger
   readonly heartbeatMs: number
   /** Heartbeats as events; else as comments. */
   readonly heartbeatEvents: boolean
@@ -52,19 +53,23 @@ export interface StreamWork {
   readonly resumable: boolean
   /** The reader came with a cursor. */
   readonly resumed?: boolean
-  follow(opts: { signal: AbortSignal; opened: () => void }, deliver: Deliver): Promise<void>
-  readonly extraHeaders?: Record<string, string>
   /** Instead of our events. */
   readonly foreign?: ForeignBody | undefined
 }
 
+/** Where a stream's batches come from; `opened` when it is found, before the first of them. */
+export type Follow = (opts: { signal: AbortSignal; opened: () => void }, deliver: Deliver) => Promise<void>
+
 export interface Streams {
   readonly open: number
-  serve(request: FastifyRequest, reply: FastifyReply, work: StreamWork): Promise<FastifyReply>
+  /** Resolves when the response has begun: an idle reader holds nothing of its request's handling. */
+  serve(reply: FastifyReply, work: StreamWork, follow: Follow, headers?: Headers): Promise<FastifyReply>
   /** Tells every reader to come back with its cursor, and closes. */
   drain(): void
   stop(): void
 }
+
+type Headers = Readonly<Record<string, string>>
 
 interface Stream {
   readonly work: StreamWork
@@ -82,13 +87,15 @@ interface Stream {
   cancelTold: boolean
   /** The last thing sent was a comment. */
   commented: boolean
+  /** Answers with an error instead; undefined once the response has begun. */
+  refuse: ((error: unknown) => void) | undefined
 }
 
 /** How precise deadlines and heartbeats are. */
 const sweepMs = 200
 
 export function createStreams(options: StreamsOptions): Streams {
-  const { deps, heartbeatMs, heartbeatEvents, retryMs, connectionsMax } = options
+  const { deps, log, heartbeatMs, heartbeatEvents, retryMs, connectionsMax } = options
   const streams = new Set<Stream>()
   const stopping = new AbortController()
   const chunks: Record<Wire, (batch: Batch) => Chunk> = {
@@ -165,66 +172,93 @@ export function createStreams(options: StreamsOptions): Streams {
     return stream.pipe.drained()
   }
 
-  async function serve(request: FastifyRequest, reply: FastifyReply, work: StreamWork): Promise<FastifyReply> {
+  async function serve(
+    reply: FastifyReply,
+    work: StreamWork,
+    follow: Follow,
+    headers: Headers = {},
+  ): Promise<FastifyReply> {
     if (streams.size >= connectionsMax) {
       throw new RuncastError('overloaded', `the server has ${connectionsMax} open streams, its limit; try again later`)
     }
-    const leaving = leavingOf(reply)
-    let stream: Stream | undefined
-    const opened = () => {
-      const headers = {
-        ...replyHeaders(reply),
-        ...streamHeaders,
-        'content-type': contentTypes[work.wire],
-        'x-runcast-heartbeat-ms': String(heartbeatMs),
-        ...work.extraHeaders,
-        ...work.foreign?.headers,
+    const stream = newStream(reply, work)
+    await new Promise<void>((resolve, reject) => {
+      stream.refuse = reject
+      const opened = () => {
+        reply.hijack()
+        begin(stream, { ...replyHeaders(reply), ...headersOf(work), ...headers, ...work.foreign?.headers })
+        resolve()
       }
-      reply.hijack()
-      const pipe = new Pipe(reply.raw, 200, headers)
-      if (work.foreign) pipe.write(work.foreign.opening)
-      else if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
-      clock = deps.now() - madeAt
-      stream = {
-        work,
-        pipe,
-        leaving,
-        foreign: work.foreign,
-        chunkOf: chunks[work.wire],
-        lastSentAt: clock,
-        lastEventAt: clock,
-        cursor: 0,
-        idSent: 0,
-        cancelTold: false,
-        commented: false,
-      }
-      streams.add(stream)
-      void sweep()
-    }
-    try {
-      await work.follow({ signal: leaving.signal, opened }, batch => deliver(stream as Stream, batch))
-      if (!leaving.signal.aborted) {
-        if (work.foreign) stream?.pipe.write(work.foreign.ending)
-        stream?.pipe.end()
-      }
-    } catch (error) {
-      if (!stream) throw error
-      failed(stream, RuncastError.from(error), request)
-    } finally {
-      if (stream) streams.delete(stream)
-    }
+      outlast(stream, follow({ signal: stream.leaving.signal, opened }, deliverTo(stream)))
+    })
     return reply
   }
 
-  const failed = (stream: Stream, error: RuncastError, request: FastifyRequest) => {
-    if (error.code === 'cursor_gone' && !stream.work.foreign) {
+  const newStream = (reply: FastifyReply, work: StreamWork): Stream => ({
+    work,
+    pipe: new Pipe(reply.raw),
+    leaving: leavingOf(reply),
+    foreign: work.foreign,
+    chunkOf: chunks[work.wire],
+    lastSentAt: 0,
+    lastEventAt: 0,
+    cursor: 0,
+    idSent: 0,
+    cancelTold: false,
+    commented: false,
+    refuse: undefined,
+  })
+
+  const headersOf = (work: StreamWork) => ({
+    ...streamHeaders,
+    'content-type': contentTypes[work.wire],
+    'x-runcast-heartbeat-ms': String(heartbeatMs),
+  })
+
+  const begin = (stream: Stream, headers: Record<string, string>) => {
+    const { work, pipe } = stream
+    pipe.begin(200, headers)
+    stream.refuse = undefined
+    if (work.foreign) pipe.write(work.foreign.opening)
+    else if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
+    clock = stream.lastSentAt = stream.lastEventAt = deps.now() - madeAt
+    streams.add(stream)
+    void sweep()
+  }
+
+  // These two stand apart from `serve`: what they make lasts as long as the stream, and would hold all that it knows.
+  const deliverTo =
+    (stream: Stream): Deliver =>
+    batch =>
+      deliver(stream, batch)
+
+  const outlast = (stream: Stream, following: Promise<void>): void => {
+    following.then(
+      () => ended(stream),
+      error => failed(stream, error),
+    )
+  }
+
+  const ended = (stream: Stream) => {
+    streams.delete(stream)
+    if (stream.leaving.signal.aborted) return
+    if (stream.foreign) stream.pipe.write(stream.foreign.ending)
+    stream.pipe.end()
+  }
+
+  const failed = (stream: Stream, thrown: unknown) => {
+    streams.delete(stream)
+    if (stream.refuse) return stream.refuse(thrown)
+    const { work, pipe } = stream
+    const error = RuncastError.from(thrown)
+    if (error.code === 'cursor_gone' && !work.foreign) {
       const { requested, oldest } = error.details as { requested: number; oldest: number }
-      stream.pipe.write(gapNotice(stream.work.wire, stream.work.subject, { requested, oldest }))
-      stream.pipe.end()
+      pipe.write(gapNotice(work.wire, work.subject, { requested, oldest }))
+      pipe.end()
       return
     }
-    request.log.warn({ err: error }, 'a stream broke')
-    stream.pipe.destroy()
+    log.warn({ err: error, ...work.subject }, 'a stream broke')
+    pipe.destroy()
   }
 
   return {
@@ -233,8 +267,9 @@ export function createStreams(options: StreamsOptions): Streams {
     },
     serve,
     drain() {
-      for (const { work, pipe, cursor } of streams) {
+      for (const { work, pipe, cursor, leaving } of streams) {
         if (!work.foreign) pipe.write(notice(work.wire, 'reconnect', work.subject, { after: cursor }))
+        leaving.abort() // what the run says from now on is for the next connection
         pipe.hangUp()
       }
     },
