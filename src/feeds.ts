@@ -42,6 +42,8 @@ export interface FeedsOptions {
   readonly now: () => number
   /** Ends the first claim of a feed when nobody stands behind it any more; false when somebody does. */
   readonly settle: (feed: Key, claim: Claim) => Promise<boolean>
+  /** Waits a moment for a run that has ended to leave its thread; false when it has not ended, or does not leave. */
+  readonly left: (run: string) => Promise<boolean>
   /** Asks a run to stop because another one takes its thread. */
   readonly interrupt: (run: string) => Promise<void>
 }
@@ -57,7 +59,7 @@ interface Outbox {
 /** Threads whose queue is kept folded; the others are folded again from their feed when they are next used. */
 const queuesMax = 1_000
 
-export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions): Feeds {
+export function createFeeds({ log, owner, now, settle, left, interrupt }: FeedsOptions): Feeds {
   const queues = new Map<Key, Queue>()
   /** Where the feeds of tenants end; a thread's own queue knows that. */
   const tails = new Map<Key, number>()
@@ -152,6 +154,12 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
     return first !== undefined && (await settle(feed, first))
   }
 
+  /** Their ends may have been read already, and whoever read the last one may go on. */
+  const allLeft = async (claims: readonly Claim[]): Promise<boolean> => {
+    for (const { run_id } of claims) if (!(await left(run_id))) return false
+    return true
+  }
+
   /** The base of the first claim, which it gets now if it has none; undefined for all others. */
   const begun = async (feed: Key, run: string): Promise<number | undefined> => {
     for (;;) {
@@ -196,7 +204,7 @@ export function createFeeds({ log, owner, now, settle, interrupt }: FeedsOptions
         const own = queue.open.findIndex(claim => claim.run_id === run)
         const busy = own < 0 ? [...queue.open] : queue.open.slice(0, own)
         if (own < 0 && busy.length > 0 && onBusy === 'reject') {
-          if (await repaired(feed, queue)) continue
+          if ((await repaired(feed, queue)) || (await allLeft(busy))) continue
           const runs = busy.map(claim => claim.run_id)
           throw new RuncastError(
             'thread_busy',

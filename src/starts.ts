@@ -5,7 +5,7 @@ import { checked } from './agent/schema.ts'
 import { RuncastError, shown } from './error.ts'
 import { type Json, runIdPattern } from './event.ts'
 import { createFeeds, threadOf } from './feeds.ts'
-import { checkThread, type Head, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
+import { checkThread, type Head, isEnded, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
 import { type Owner, own } from './owner.ts'
 import { persist } from './persist.ts'
 import { acceptedOf, createRecovery, isOrphan, orphan, type Resumed } from './recovery.ts'
@@ -18,6 +18,8 @@ import { stateHash } from './state/hash.ts'
 
 /** How long a start that failed half-way waits for its client to come back: some tries of an HTTP client. */
 const abandonMs = 5_000
+/** How long who wants the thread of a run that has ended waits until it has left: one append, or some tries of it. */
+const leaveMsMax = 2_000
 /** How long a server that stops waits for a log that is away. */
 const sealMsMax = 10_000
 
@@ -50,6 +52,7 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       await finish(head, () => feeds.holds(feed, run_id)) // it may have ended since the claim was read
       return true
     },
+    left,
     interrupt,
   })
   const leaving = new AbortController()
@@ -167,6 +170,19 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       await finish(head, async () => halfway.has(run_id) && (await leftTraces()))
     }
     settled().catch(nothing) // the process leaves: the next one recovers
+  }
+
+  /** A run's thread learns of its end behind the run's own log. */
+  async function left(run: string): Promise<boolean> {
+    const head = await log.head(run)
+    if (head && !isEnded(head.status)) return false
+    const executed = owners.get(run)
+    if (!executed) return !isOurs(run) // it has just left, or nobody executes it and it is to be settled
+    const patience = new AbortController()
+    const tooLong = deps.sleep(leaveMsMax, patience.signal).then(() => false, nothing)
+    const isGone = await Promise.race([executed.done.then(() => true), tooLong])
+    patience.abort()
+    return isGone === true
   }
 
   /** The run that an idempotency key already has, or a refusal. */

@@ -7,7 +7,7 @@ import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { entryOf } from '../src/batch.ts'
 import { RuncastError } from '../src/error.ts'
-import { type Log, runKey } from '../src/log.ts'
+import { type Log, runKey, threadFeed } from '../src/log.ts'
 import { createRetention } from '../src/retention.ts'
 import { createRuns } from '../src/runs.ts'
 import { createClock } from './simulation/clock.ts'
@@ -140,6 +140,45 @@ test('a start that fails behind its claim, and is not repeated, lets those go on
   await refused
   const [first, second] = [await runs.get('first'), await runs.get('second')]
   assert.deepEqual([first.status, first.error?.code, second.status], ['failed', 'interrupted', 'completed'])
+  await runs.stop(0)
+})
+
+test('who has seen the end of a run is not refused its thread, though the run has not left it yet', async () => {
+  const feed = threadFeed('default', 't')
+  let leavingMs = 1_000
+  const { clock, runs } = runsOver(log => ({
+    async append(key, after, entries, head) {
+      if (key === feed && after % 3 === 2) await clock.sleep(leavingMs) // accepted, started, and then the end
+      return log.append(key, after, entries, head)
+    },
+  }))
+  const next = async (run: string) => {
+    await runs.start('echo', 1, { run, thread: 't' })
+    await runs.follow(run, {}, () => {})
+  }
+  let done = 0
+  const conversation = async () => {
+    for (const run of ['first', 'second', 'third']) {
+      await next(run)
+      done++
+    }
+  }
+  const talking = conversation()
+  assert.ok(await clock.runUntil(() => done === 3, 60_000), 'it waits for ever')
+  await talking
+  // A log that takes minutes to write one entry is no moment.
+  leavingMs = 600_000
+  await clock.runUntil(() => runs.running === 0, 60_000)
+  let refused = false
+  const impatient = async () => {
+    await next('fourth')
+    await assert.rejects(next('fifth'), { code: 'thread_busy' })
+    refused = true
+  }
+  const waiting = impatient()
+  assert.ok(await clock.runUntil(() => refused, 60_000), 'it waits for ever')
+  await waiting
+  await clock.runUntil(() => runs.running === 0, 900_000)
   await runs.stop(0)
 })
 
