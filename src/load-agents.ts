@@ -6,6 +6,7 @@ import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { type Agent, type AgentFunction, defineAgent } from './agent/define.ts'
 import type { AgentConfig, Config } from './config/config.ts'
+import { invalidConfig, lineOf, pathText, type Problem } from './config/problem.ts'
 import { RuncastError } from './error.ts'
 import { ownModule } from './package.ts'
 
@@ -13,24 +14,43 @@ import { ownModule } from './package.ts'
 const endings = ['', '.ts', '.js', '.mjs', '/index.ts', '/index.js']
 
 export async function loadAgents(config: Config): Promise<Agent[]> {
+  const missing = missingFiles(config)
+  if (missing.length > 0) throw invalidConfig(missing)
   const agents: Agent[] = []
   for (const agent of config.agents) agents.push(await loadAgent(agent, config))
   return agents
 }
 
-async function loadAgent({ name, target, framework, io }: AgentConfig, config: Config): Promise<Agent> {
-  const where = `${config.file}: agent ${name}: ${target.kind} ${target.module}:${target.function}`
-  const base = resolve(dirname(config.file), target.module)
-  // `package.module` is how the seeds wrote it; a path is tried first.
-  const dotted = resolve(dirname(config.file), target.module.replaceAll('.', '/'))
-  const file = [base, dotted]
+/** The agents of a configuration whose file is not there. */
+export function missingFiles(config: Config): Problem[] {
+  return config.agents
+    .filter(({ target }) => fileOf(target.module, config) === undefined)
+    .map(({ target: { module, function: called, path: at } }) => {
+      const value = JSON.stringify(`${module}:${called}`)
+      const path = resolve(dirname(config.file), module) + (/\.m?[jt]s$/.test(module) ? '' : '{.ts,.js,.mjs}')
+      return {
+        file: config.file,
+        line: lineOf(config.lines, at),
+        path: pathText(at),
+        value,
+        message: `${value} names a file that is not there: ${path}`,
+        fix: 'create it or mend the path',
+      }
+    })
+}
+
+/** `package.module` is how the seeds wrote it; a path is tried first. */
+function fileOf(module: string, { file }: Config): string | undefined {
+  const base = resolve(dirname(file), module)
+  const dotted = resolve(dirname(file), module.replaceAll('.', '/'))
+  return [base, dotted]
     .flatMap(path => endings.map(ending => path + ending))
     .find(path => statSync(path, { throwIfNoEntry: false })?.isFile())
-  if (!file)
-    throw new RuncastError(
-      'invalid_request',
-      `${where}: there is no file ${base}{.ts,.js,.mjs}; create it or mend the path`,
-    )
+}
+
+async function loadAgent({ name, target, framework, io }: AgentConfig, config: Config): Promise<Agent> {
+  const where = `${config.file}: agent ${name}: ${target.kind} ${target.module}:${target.function}`
+  const file = fileOf(target.module, config) as string
   const module = await loadModule(file, `${where}: ${file}`)
   const found = module[target.function]
   if (found === undefined) {

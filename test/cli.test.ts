@@ -40,7 +40,7 @@ for (const command of ['add streaming --events chat --async-runs', 'add streamin
   test(`DK84 runcast ${command} keeps the other keys and validates`, async () => {
     const before =
       '# mine\nversion: "1.0"\nagent: { name: a, handler: "./a.ts:run" } # keep\nexpose:\n  port: 9191\nstreaming:\n  allow_client_ids: false\n'
-    using here = folder({ 'Dockfile.yaml': before })
+    using here = folder({ 'Dockfile.yaml': before, 'a.ts': 'export const run = () => 1' })
     const added = await here.run(command.split(' '))
     assert.equal(added.code, 0, added.stderr)
     const after = readFileSync(join(here.path, 'Dockfile.yaml'), 'utf8')
@@ -108,6 +108,24 @@ test('DK86 validate names every problem with file, line, value and fix, and ends
   assert.match(stderr, /Dockfile\.yaml:4 expose\.port: 99999/)
   assert.match(stderr, /Dockfile\.yaml:5 expose\.sreaming: .*streaming/)
   assert.doesNotMatch(stderr, /\n\s+at /, 'a stack')
+})
+
+test('DK86 validate and run name the agents whose file is not there', async () => {
+  using here = folder({
+    'here.ts': 'export const run = () => 1',
+    'Dockfile.yaml':
+      'version: "1.0"\nagent: { name: a, handler: ./here.ts:run }\nruncast:\n  agents:\n    b:\n      entrypoint: ./gone:build\n    c: { handler: gone.too:run }\n',
+  })
+  for (const command of ['validate', 'run']) {
+    const { code, stderr } = await here.run([command])
+    assert.equal(code, 1)
+    assert.match(
+      stderr,
+      /Dockfile\.yaml:6 runcast\.agents\.b\.entrypoint: "\.\/gone:build" names a file that is not there: \/.*gone\{.*; create it or mend/,
+    )
+    assert.match(stderr, /Dockfile\.yaml:7 runcast\.agents\.c\.handler: "gone\.too:run" /)
+    assert.doesNotMatch(stderr, /here\.ts/)
+  }
 })
 
 test('DK86 unknown commands and options are usage (2); refused values and files that are not there are failures (1)', async () => {

@@ -4,6 +4,7 @@
 
 import type { AllowedEvents } from './allowed.ts'
 import type { RateLimit } from './duration.ts'
+import type { Path } from './problem.ts'
 import type { permissions } from './schema.ts'
 
 export type JsonSchema = Readonly<Record<string, unknown>>
@@ -13,7 +14,13 @@ export type OnBusy = 'reject' | 'queue' | 'interrupt'
 export interface AgentConfig {
   readonly name: string
   /** `entrypoint` builds the agent, `handler` is it. `module` is relative to the file. */
-  readonly target: { readonly kind: 'entrypoint' | 'handler'; readonly module: string; readonly function: string }
+  readonly target: {
+    readonly kind: 'entrypoint' | 'handler'
+    readonly module: string
+    readonly function: string
+    /** Where it stands in the file. */
+    readonly path: Path
+  }
   readonly framework: string
   readonly io: { readonly input?: JsonSchema; readonly output?: JsonSchema }
 }

@@ -98,12 +98,16 @@ export function fromToml({ streaming }: Toml, origin: Origin): Config {
 }
 
 function agentsOf({ agent, io_schema, runcast: { agents } }: Dockfile): AgentConfig[] {
-  const several = Array.isArray(agents) ? agents : Object.entries(agents).map(([name, parts]) => ({ ...parts, name }))
-  return [...(agent === undefined ? [] : [{ ...agent, io_schema }]), ...several].map(({ name, framework, ...rest }) => {
+  const list = ['runcast', 'agents']
+  const several = Array.isArray(agents)
+    ? agents.map((parts, index) => ({ ...parts, at: [...list, index] }))
+    : Object.entries(agents).map(([name, parts]) => ({ ...parts, name, at: [...list, name] }))
+  const single = agent === undefined ? [] : [{ ...agent, io_schema, at: ['agent'] }]
+  return [...single, ...several].map(({ name, framework, at, ...rest }) => {
     const [, module = '', called = ''] = /^(.*):(.*)$/.exec(rest.handler ?? rest.entrypoint ?? '') ?? []
     const kind = rest.handler === undefined ? 'entrypoint' : 'handler'
     const io = { ...given('input', rest.io_schema?.input), ...given('output', rest.io_schema?.output) }
-    return { name, target: { kind, module, function: called }, framework, io }
+    return { name, target: { kind, module, function: called, path: [...at, kind] }, framework, io }
   })
 }
 
