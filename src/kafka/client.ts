@@ -53,8 +53,26 @@ const retriesMax = 20
 /** A transaction of 500 records takes 54 ms when it is asked again after 10 ms. */
 const busyMs = 10
 /** Of other failures: a leader that moves is found again within them. The client's retries stand within its retries. */
-const patientAttempts = 5
-const retryMs = 50
+export const patientAttempts = 5
+export const retryMs = 50
+
+/** One request and its answer, over the client's wire layer; for the versions of today's encoding. */
+export function ask<Answer>(
+  connection: Client.Connection,
+  { key, version }: { readonly key: number; readonly version: number },
+  request: () => Client.Writer,
+  read: Client.ResponseParser<Answer>,
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const answered = (error: Error | null, answer?: Answer) => (error ? reject(error) : resolve(answer as Answer))
+    connection.send(key, version, request, read, true, true, answered)
+  })
+}
+
+/** Whether the same request may well be answered otherwise a little later: a leader that moves, a connection that broke. */
+export function isPassing(thrown: unknown): boolean {
+  return within(thrown, error => (error as { canRetry?: unknown }).canRetry === true)
+}
 
 /** Whether Kafka's answer, or one within it, is this one. */
 export function answered(thrown: unknown, ...ids: readonly string[]): boolean {

@@ -2,14 +2,8 @@
 // lets records of aborted transactions through where a producer aborted twice or the end of a transaction lies behind
 // the fetch. It must never skip a record that counts, nor hand out one that was taken back.
 import type * as Client from '@platformatic/kafka'
-import type { Kafka } from './client.ts'
-import {
-  type FetchAnswer,
-  type FetchedRecord,
-  type PartitionAnswer,
-  readFetchAnswer,
-  recordBatches,
-} from './record-batches.ts'
+import { ask, type Kafka } from './client.ts'
+import { type FetchedRecord, type PartitionAnswer, readFetchAnswer, recordBatches } from './record-batches.ts'
 
 export type { FetchedRecord } from './record-batches.ts'
 
@@ -51,19 +45,7 @@ export function createFetcher(kafka: Kafka, client: Client.Admin | Client.Consum
     const connection = await pool.get(broker)
     // 13 is the first version with topic ids, the answer of every broker since 3.1. Session 0, epoch -1: no session.
     const request = () => kafka.fetchV13.createRequest(waitMs, 1, fetchBytesMax, readCommitted, 0, -1, topics, [], '')
-    const answer = await new Promise<FetchAnswer>((resolve, reject) => {
-      const answered = (error: Error | null, result?: FetchAnswer) =>
-        error ? reject(error) : resolve(result as FetchAnswer)
-      connection.send(
-        kafka.fetchV13.api.key,
-        kafka.fetchV13.api.version,
-        request,
-        readFetchAnswer,
-        true,
-        true,
-        answered,
-      )
-    })
+    const answer = await ask(connection, kafka.fetchV13.api, request, readFetchAnswer)
     const codes = [answer.errorCode, ...answer.topics.flatMap(one => one.partitions.map(({ errorCode }) => errorCode))]
     const failed = codes.filter(code => code !== 0 && code !== offsetOutOfRange)
     if (failed.length > 0) {

@@ -71,42 +71,48 @@ export interface RecordBatch {
   records(): FetchedRecord[]
 }
 
-// Where things stand in a batch of format 2, the only one since Kafka 0.11.
-const lengthAt = 8
-const attributesAt = 21
-const lastDeltaAt = 23
-const firstTimeAt = 27
-const lastTimeAt = 35
-const producerAt = 43
-const countAt = 57
-const recordsAt = 61
+/** Where things stand in a batch of format 2, the only one since Kafka 0.11. */
+export const layout = {
+  length: 8,
+  magic: 16,
+  crc: 17,
+  attributes: 21,
+  lastDelta: 23,
+  firstTime: 27,
+  lastTime: 35,
+  producer: 43,
+  epoch: 51,
+  sequence: 53,
+  count: 57,
+  records: 61,
+} as const
 
 const compressionBits = 0x07
 /** The broker's time counts, which is that of the last record. */
 const appendTimeBit = 0x08
-const transactionalBit = 0x10
+export const transactionalBit = 0x10
 const controlBit = 0x20
 
 export function* recordBatches(kafka: Kafka, bytes: Buffer, place: Place): Generator<RecordBatch> {
-  for (let at = 0; at + recordsAt <= bytes.length; ) {
-    const end = at + lengthAt + 4 + bytes.readInt32BE(at + lengthAt)
+  for (let at = 0; at + layout.records <= bytes.length; ) {
+    const end = at + layout.length + 4 + bytes.readInt32BE(at + layout.length)
     if (end > bytes.length) return
     const batch = bytes.subarray(at, end)
-    const attributes = batch.readInt16BE(attributesAt)
+    const attributes = batch.readInt16BE(layout.attributes)
     const firstOffset = batch.readBigInt64BE(0)
     yield {
       firstOffset,
-      lastOffset: firstOffset + BigInt(batch.readInt32BE(lastDeltaAt)),
+      lastOffset: firstOffset + BigInt(batch.readInt32BE(layout.lastDelta)),
       control: (attributes & controlBit) !== 0,
       transactional: (attributes & transactionalBit) !== 0,
-      producerId: batch.readBigInt64BE(producerAt),
+      producerId: batch.readBigInt64BE(layout.producer),
       records: () => readRecords(unpacked(kafka, batch, attributes & compressionBits), batch, place),
     }
     at = end
   }
 }
 
-const zstd = 4
+export const zstd = 4
 /** Most batches are one piece. */
 const chunkBytes = 256 * 1024
 /** Of one batch: a thousand times what a packed one may be would be a bomb; tokens make twenty to fifty times. */
@@ -118,7 +124,7 @@ interface Place {
 }
 
 function unpacked(kafka: Kafka, batch: Buffer, compression: number): Buffer {
-  const packed = batch.subarray(recordsAt)
+  const packed = batch.subarray(layout.records)
   if (compression === 0) return packed
   // The client would take it in pieces of 16 KiB, and whatever it claims.
   if (compression === zstd)
@@ -129,12 +135,12 @@ function unpacked(kafka: Kafka, batch: Buffer, compression: number): Buffer {
 }
 
 function readRecords(bytes: Buffer, batch: Buffer, { topic, partition }: Place): FetchedRecord[] {
-  const appended = (batch.readInt16BE(attributesAt) & appendTimeBit) !== 0
-  const time = Number(batch.readBigInt64BE(appended ? lastTimeAt : firstTimeAt))
+  const appended = (batch.readInt16BE(layout.attributes) & appendTimeBit) !== 0
+  const time = Number(batch.readBigInt64BE(appended ? layout.lastTime : layout.firstTime))
   const of = { topic, partition, bytes, firstOffset: batch.readBigInt64BE(0), time }
   const records: FetchedRecord[] = []
   const cursor = { bytes, at: 0 }
-  for (let left = batch.readInt32BE(countAt); left > 0; left--) {
+  for (let left = batch.readInt32BE(layout.count); left > 0; left--) {
     const length = varint(cursor)
     const end = cursor.at + length
     if (!(length > 0 && end <= bytes.length)) throw new Error(`a record of ${topic}/${partition} is cut off`)

@@ -19,7 +19,7 @@ import { emptyView, foldBatch, type View } from '../../state/fold.ts'
 import { atEndOfTurn } from '../../turn.ts'
 import { viewAt } from '../../view-at.ts'
 import type { Cursors, FeedCursor, RunCursor } from './cursors.ts'
-import { type Headers, headersOf } from './records.ts'
+import { headersOf } from './records.ts'
 
 /** A message with what its record needs besides. */
 export interface Outgoing {
@@ -28,7 +28,7 @@ export interface Outgoing {
   readonly run: string
   /** When the event happened, ms since the epoch. */
   readonly time: number
-  readonly headers: Headers
+  readonly headers: readonly Buffer[]
 }
 
 export interface Load {
@@ -38,6 +38,8 @@ export interface Load {
   readonly feeds: readonly FeedCursor[]
   /** Events that it takes out of the backlog. */
   readonly events: number
+  /** When the oldest of them happened, ms since the epoch; Infinity without any. */
+  readonly oldest: number
   /** Events that cannot be sent, by reason. */
   readonly lost: ReadonlyMap<string, number>
   /** There is more than it could take. */
@@ -61,7 +63,7 @@ interface Lane {
   last: number | undefined
   encode?: Encoder
   identity?: Identity
-  headers?: Headers
+  headers?: readonly Buffer[]
   bell?: Disposable
 }
 
@@ -233,12 +235,13 @@ export function createBacklog(options: {
 
   const encode = async (lane: Lane, events: readonly Event[], load: Draft) => {
     const { tenant, run, after } = lane.cursor
-    const headers = lane.headers as Headers
+    const headers = lane.headers as readonly Buffer[]
     const put = (messages: readonly Message[], of: readonly Event[]) => {
       for (const message of messages) {
         const time = msOfIso(of[message.sequence - (of[0]?.sequence ?? 0)]?.timestamp ?? '')
         load.messages.push({ message, tenant, run, time, headers })
         load.bytes += message.payload.length
+        load.oldest = Math.min(load.oldest, time)
       }
     }
     try {
@@ -291,7 +294,14 @@ export function createBacklog(options: {
   return {
     attend,
     async next() {
-      const load: Draft = { messages: [], runs: new Set(movedRuns), lost: new Map(), bytes: 0, events: 0 }
+      const load: Draft = {
+        messages: [],
+        runs: new Set(movedRuns),
+        lost: new Map(),
+        bytes: 0,
+        events: 0,
+        oldest: Infinity,
+      }
       let full = await fill(load)
       if (!full && behind) {
         behind = false
@@ -301,12 +311,12 @@ export function createBacklog(options: {
       // What the feed's follower found out counts as well; its cursor is written with it, or with the next load.
       for (const cursor of movedRuns) load.runs.add(cursor)
       movedRuns.clear()
-      const { messages, lost, events } = load
+      const { messages, lost, events, oldest } = load
       const runs = [...load.runs].map(cursor => ({ ...cursor }))
-      if (messages.length === 0 && runs.length === 0) return { messages, runs, feeds: [], lost, events, full }
+      if (messages.length === 0 && runs.length === 0) return { messages, runs, feeds: [], lost, events, oldest, full }
       const feeds = [...movedFeeds].map(feed => ({ ...feed }))
       movedFeeds.clear()
-      return { messages, runs, feeds, lost, events, full }
+      return { messages, runs, feeds, lost, events, oldest, full }
     },
     [Symbol.dispose]() {
       for (const bell of bells.values()) bell[Symbol.dispose]()
@@ -321,6 +331,7 @@ interface Draft {
   readonly lost: Map<string, number>
   bytes: number
   events: number
+  oldest: number
 }
 
 function count(counts: Map<string, number>, name: string, n: number): void {

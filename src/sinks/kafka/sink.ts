@@ -9,7 +9,9 @@ import type { Log } from '../../log.ts'
 import { answered, clientOptions, kafkaError, type Kafka, loadKafka } from '../../kafka/client.ts'
 import type { KafkaPlace } from '../../kafka/place.ts'
 import { createFetcher } from '../../kafka/fetch.ts'
+import { createSender, type Sender } from '../../kafka/produce.ts'
 import { compactedConfigs, ensureTopics, topicsRefused } from '../../kafka/topics.ts'
+import type { NewRecord } from '../../kafka/write-batches.ts'
 import type { Deps } from '../../runs.ts'
 import type { KindCounts, Lag, Sink, SinkCounters, SinkState, SinkStatus } from '../sink.ts'
 import { type Backlog, createBacklog, type Load } from './backlog.ts'
@@ -22,7 +24,7 @@ import {
   readCursors,
   runRecord,
 } from './cursors.ts'
-import { chunked, fits, recordOf, rememberingPartitioner } from './records.ts'
+import { chunked, createPlaces, fits, recordOf } from './records.ts'
 import { createRouting, type RoutingOptions } from './routing.ts'
 import { createWaiting } from './waiting.ts'
 
@@ -63,6 +65,14 @@ const idleMsMax = 10_000
 const transactionMsMax = 30_000
 /** After the connections are closed, how long what hangs on them may take to notice. */
 const closeMsMax = 1_000
+
+/** What a session reaches Kafka with. */
+interface Client {
+  readonly kafka: Kafka
+  readonly producer: Producer
+  readonly sender: Sender
+  readonly placeOf: ReturnType<typeof createPlaces>
+}
 
 export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   const { log, deps, lingerMs = lingerMsDefault, drainMs = drainMsDefault, onError = () => {} } = options
@@ -162,11 +172,12 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       transactionalId: sink,
       idempotent: true,
       timeout: transactionMsMax,
-      compression: 'zstd',
-      partitioner: rememberingPartitioner(kafka.compatibilityPartitioner, routing.partitions),
     })
+    const sender = createSender({ kafka, producer, base, sleep: deps.sleep })
+    const placeOf = createPlaces(kafka.compatibilityPartitioner, routing.partitions)
+    const client = { kafka, producer, sender, placeOf }
     const close = async () => {
-      await Promise.allSettled([producer.close(true), admin.close(), fetcher.close()])
+      await Promise.allSettled([sender.close(), producer.close(true), admin.close(), fetcher.close()])
     }
     const stop = () => void close()
     stopping.signal.addEventListener('abort', stop)
@@ -174,7 +185,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       const read = () => readCursors(admin, fetcher, { topic: cursorsTopic, sink })
       if (wasFenced && (await read()).owner !== me) throw fencedError(sink)
       wasFenced = false
-      await deliver(kafka, producer, await takeOver(kafka, producer, read))
+      await deliver(client, await takeOver(client, read))
     } finally {
       backlog?.[Symbol.dispose]()
       backlog = undefined
@@ -183,11 +194,11 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     }
   }
 
-  const takeOver = async (kafka: Kafka, producer: Producer, read: () => Promise<Cursors>): Promise<Backlog> => {
+  const takeOver = async ({ kafka, producer, sender }: Client, read: () => Promise<Cursors>): Promise<Backlog> => {
     // From here on an earlier sink can write nothing more, so what the cursors say stays true.
     const first = await producer.beginTransaction(anyProducer)
     const found = await read()
-    await first.send({ messages: [cursorMessage(ownerRecord(sink, me))], acks: allReplicas })
+    await sender.send(first, [cursorMessage(ownerRecord(sink, me))])
     await first.commit()
     isOwner = true
     settle(found)
@@ -205,19 +216,19 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     return next
   }
 
-  const deliver = async (kafka: Kafka, producer: Producer, from: Backlog) => {
+  const deliver = async (client: Client, from: Backlog) => {
     let next: Promise<Load> | undefined
     while (!stopping.signal.aborted) {
-      if (fresh.size > 0) await admit(kafka, [...fresh])
+      if (fresh.size > 0) await admit(client.kafka, [...fresh])
       const load = await (next ?? take(from))
       next = undefined
       if (load.messages.length === 0 && load.runs.length === 0) {
         if (closing && fresh.size === 0) return
-        if (!rung) await idle(kafka, producer)
+        if (!rung) await idle(client)
         if (!closing) await deps.sleep(lingerMs, stopping.signal).catch(() => {})
         continue
       }
-      const sending = send(producer, load)
+      const sending = send(client, load)
       // Who has much to catch up with makes the next load while this one is on its way; else news gather meanwhile.
       if (load.full) next = take(from)
       await Promise.all([sending, next])
@@ -228,7 +239,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
    * Until the bell rings. Nobody would learn from silence that the broker is gone: it is asked now and then, and whether
    * somebody has mended the topics that were refused.
    */
-  const idle = async (kafka: Kafka, producer: Producer) => {
+  const idle = async ({ kafka, producer }: Client) => {
     const rest = new AbortController()
     const bell = new Promise<void>(resolve => (wake = resolve)).then(() => rest.abort())
     await Promise.race([bell, deps.sleep(idleMsMax, rest.signal).catch(() => {})])
@@ -250,25 +261,24 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     }
   }
 
-  const send = async (producer: Producer, load: Load) => {
+  const send = async ({ producer, sender, placeOf }: Client, load: Load) => {
     flying = load
-    for (const { message } of load.messages) {
+    const records: NewRecord[] = []
+    for (const one of load.messages) {
+      const { message, tenant } = one
       const counts = kindOf(message.kind)
       counts.created++
       counts.pending++
+      if (!fits(message)) continue
+      records.push(recordOf(one, { topic: routing.topicOf(tenant, message), place: placeOf(message.key), format }))
     }
     const transaction = await producer.beginTransaction(anyProducer)
-    const records = load.messages
-      .filter(({ message }) => fits(message))
-      .map(one => recordOf(one, routing.topicOf(one.tenant, one.message), options.format))
     const moved = [
       ...load.runs.map(cursor => runRecord(sink, cursor)),
       ...load.feeds.map(cursor => feedRecord(sink, cursor)),
     ].map(cursorMessage)
     // The cursors go with the last records: a request less for each transaction.
-    for (const messages of chunked([...records, ...moved])) {
-      await transaction.send({ messages, acks: allReplicas })
-    }
+    for (const chunk of chunked([...records, ...moved])) await sender.send(transaction, chunk)
     await transaction.commit()
     transactions++
     landed(load, true)
@@ -341,12 +351,13 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     opened.reject(error)
   }
 
-  const cursorMessage = ({ key, value }: CursorRecord) => ({
+  const cursorMessage = ({ key, value }: CursorRecord): NewRecord => ({
     topic: cursorsTopic,
     partition: cursorsPartition,
     key: Buffer.from(key),
-    // A tombstone is a record without value, for which the client's types have no place.
-    value: (value === undefined ? undefined : Buffer.from(value)) as Buffer,
+    value: value === undefined ? undefined : Buffer.from(value),
+    headers: [],
+    timestamp: deps.now(),
   })
 
   const counters = () => ({ kinds: structuredClone(kinds), dropped: { ...dropped }, transactions })
@@ -406,7 +417,6 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   }
 }
 
-const allReplicas = -1
 /** Whoever had the transactional id before is fenced; the client would ask to go on as producer 0. */
 const anyProducer = { producerId: -1n, producerEpoch: -1 }
 

@@ -77,7 +77,7 @@ export function createWaiting(options: {
     const loads = taken()
     const runs = new Set(loads.flatMap(load => (load.events > 0 ? load.runs.map(({ run }) => run) : [])))
     let events = loads.reduce((sum, load) => sum + load.events, 0)
-    let oldest = loads.reduce((min, load) => load.messages.reduce((m, { time }) => Math.min(m, time), min), Infinity)
+    let oldest = Math.min(...loads.map(load => load.oldest))
     const count = (run: string, n: number, time: number) => {
       if (n <= 0) return
       events += n
