@@ -110,6 +110,24 @@ test('DK86 validate names every problem with file, line, value and fix, and ends
   assert.doesNotMatch(stderr, /\n\s+at /, 'a stack')
 })
 
+test('of several agents in a file the default export is the default, else the first by name, and it is said', async () => {
+  const agent = (name: string) => `{ name: '${name}', framework: 'f', run: async () => '${name}' }`
+  using here = folder({
+    'main.ts': `export const apple = ${agent('apple')}\nexport default ${agent('zebra')}\nexport const bear = ${agent('bear')}`,
+    'none.ts': `export const bear = ${agent('bear')}\nexport const apple = ${agent('apple')}`,
+    'one.ts': `export const one = ${agent('one')}`,
+  })
+  const tested = async (...words: string[]) => here.run(['test', ...words, '--json'])
+  const main = await tested('main.ts')
+  assert.match(main.stdout, /"agent_name":"zebra"/)
+  assert.match(main.stderr, /agent zebra, the default; --agent gives another: zebra, apple, bear/)
+  const none = await tested('none.ts')
+  assert.match(none.stdout, /"agent_name":"apple"/)
+  assert.match(none.stderr, /agent apple, the default; --agent gives another: apple, bear/)
+  for (const words of [['one.ts'], ['none.ts', '--agent', 'bear']])
+    assert.doesNotMatch((await tested(...words)).stderr, /the default/)
+})
+
 test('DK86 validate and run name the agents whose file is not there', async () => {
   using here = folder({
     'here.ts': 'export const run = () => 1',

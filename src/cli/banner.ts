@@ -22,7 +22,7 @@ export function banner(facts: Facts): string {
   return [
     `Runcast serves ${agents.length === 1 ? 'one agent' : `${agents.length} agents`} at ${bold(cyan(url))}`,
     '',
-    `  agents  ${agents.map(({ name }) => name).join(', ')}`,
+    `  agents  ${agents.map(({ name }, index) => (index === 0 && agents.length > 1 ? `${name} (default)` : name)).join(', ')}`,
     `  open    ${url}/       the page: chat and runs`,
     `          ${url}/docs   the API, for people`,
     `  runs    kept ${kept}`,

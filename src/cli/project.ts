@@ -75,7 +75,10 @@ export function withoutFile(): Config {
   return parseConfig(initDockfile({ name: 'agent' }), { file: noFile, format: 'yaml', env: {} })
 }
 
-/** What a file exports that is an agent: everything made by defineAgent, else the function `run` or the default export. */
+/**
+ * What a file exports that is an agent: everything made by defineAgent, the default export first and the others by name, for a
+ * module does not tell their order; else the function `run` or the default export.
+ */
 async function agentsIn(file: string): Promise<Agent[]> {
   const path = resolve(file)
   if (!existsSync(path)) throw new RuncastError('not_found', `${file}: there is no such file`)
@@ -86,7 +89,7 @@ async function agentsIn(file: string): Promise<Agent[]> {
     )
   }
   const module = await loadModule(path, file)
-  const defined = [...new Set(Object.values(module))].filter(isAgent)
+  const defined = [...new Set([module['default'], ...Object.values(module)])].filter(isAgent)
   if (defined.length > 0) return defined
   const run = module['run'] ?? module['default']
   if (typeof run === 'function') return [{ ...(defineAgent(run as AgentFunction) as Agent), name: nameOf(path) }]

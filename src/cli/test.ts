@@ -25,6 +25,11 @@ export async function test(files: readonly string[], options: TestOptions): Prom
   globalThis.console = new Console({ stdout: process.stderr, stderr: process.stderr })
   const project = await loadProject({ dockfile: options.dockfile, files })
   const agent = agentOf(project.agents, options.agent)
+  if (options.agent === undefined && project.agents.length > 1) {
+    note(
+      `agent ${agent.name}, the default; --agent gives another: ${project.agents.map(({ name }) => name).join(', ')}`,
+    )
+  }
   const input = options.input === undefined ? exampleFor(agent) : readInput(options.input)
   await using runs = createRuns(await runsOptions(project))
   const { run_id } = await runs.start(agent.name, input)
