@@ -1,9 +1,13 @@
 // The OpenAPI document against the server that wrote it: what it says of requests and answers is what comes and goes.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import * as v from 'valibot'
 import { z } from 'zod'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
+import { memory } from '../src/backends/memory.ts'
+import { createConversations } from '../src/conversations/conversations.ts'
+import { realDeps as deps } from '../src/deps.ts'
 import { type Served, type ServeOptions, serve } from '../src/server.ts'
 
 const counter = defineAgent(
@@ -90,6 +94,8 @@ test('OpenAPI 3.1 shows every route with the schemas that validate, and a docs p
   assert.ok(openapi.paths['/invoke/stream']?.['post'])
   const docs = await (await fetch(`${served.url}/docs`)).text()
   assert.match(docs, /from_sequence/)
+  assert.match(docs, /<p>204: The run has ended/)
+  assert.match(docs, /<summary>202: The run was started.*\(application\/json\)<\/summary><pre>[^<]*events_url/)
 })
 
 test('OpenAPI shows what agents take and give, and the one body of errors', async () => {
@@ -109,9 +115,141 @@ test('OpenAPI shows what agents take and give, and the one body of errors', asyn
   const [given] = (output as { anyOf: Record<string, unknown>[] }).anyOf
   assert.deepEqual(given?.['properties'], { hello: { type: 'string' } })
   const start = paths['/runs']?.['post'] as Operation
-  assert.deepEqual(Object.keys(start.responses), ['202', 'default'])
+  assert.deepEqual(Object.keys(start.responses), ['200', '202', 'default'])
   const { properties } = (invoke.responses['default'] as Content).content['application/json'].schema
   assert.deepEqual(Object.keys(properties), ['success', 'error', 'code', 'details'])
   const answer = (await (await post(served, '/invoke', { who: 'Ada' })).json()) as { output: object }
   assert.deepEqual(answer.output, { hello: 'Ada' }, 'the schema decides, not what is shown of it')
 })
+
+/** Says something of every kind, and asks. */
+const lively = defineAgent({ name: 'lively', input: z.unknown() }, async function* (input, ctx) {
+  ctx.step('plan', { phase: 'start', input_keys: ['a'] })
+  yield 'said '
+  ctx.token('thought', { channel: 'reasoning', llm_request_id: 'q', model: 'm' })
+  ctx.step('plan', { output_keys: ['b'] })
+  ctx.progress('read', 0.5, 'half')
+  ctx.checkpoint('c', { at: 1 })
+  ctx.tool({ call_id: 'c1', tool_name: 'search', stage: 'completed', result: [1], duration_ms: 2 })
+  ctx.metrics('llm', { tokens_total: { value: 3 }, cost_usd: { value: 0.1 } }, { tags: { model: 'm' } })
+  ctx.text('a text', { language: 'en', position: 'before' })
+  ctx.chart('chart', { series: [] }, { title: 'A chart', data_points: 2 })
+  ctx.item({ n: 1 })
+  ctx.bytes(Uint8Array.of(1))
+  ctx.warning('w', 'careful', { step: 'plan', details: { n: 1 } })
+  ctx.emit('own', { n: 1 })
+  ctx.state.update(draft => void (draft['n'] = 1))
+  if (input === 'fail') throw Object.assign(new Error('no luck'), { code: 'bad_luck' })
+  if (input === 'ask') await ctx.ask('Sure?', { kind: 'approval', input_id: 'sure', details: { n: 1 } })
+  return { done: true }
+})
+
+type Row = readonly [operation: string, path: string, status: number, init?: RequestInit]
+
+const posted = (body: unknown, headers: Record<string, string> = {}, method = 'POST'): RequestInit => ({
+  method,
+  headers: { 'content-type': 'application/json', ...headers },
+  body: JSON.stringify(body),
+})
+const sse = { accept: 'text/event-stream' }
+const said = { id: 'm1', role: 'user', parts: [{ type: 'text', text: 'hello' }] }
+
+/** Every operation, in an order in which each finds what it wants; several answers of one where they differ. */
+const rows: readonly Row[] = [
+  ['get /health', '/health', 200],
+  ['get /ready', '/ready', 200],
+  ['get /metrics', '/metrics', 200],
+  ['get /schema', '/schema', 200],
+  ['get /info', '/info', 200],
+  ['post /invoke', '/invoke', 200, posted('go')],
+  ['post /invoke', '/invoke', 500, posted('fail')],
+  ['post /invoke/stream', '/invoke/stream', 200, posted('go')],
+  ['post /runs', '/runs?run_id=done&thread_id=t&scenario=s&company_id=c', 200, posted('go', sse)],
+  ['post /runs', '/runs?run_id=failed&thread_id=t', 200, posted('fail', { accept: 'application/x-ndjson' })],
+  ['post /runs', '/runs?run_id=asks&thread_id=t', 202, posted('ask')],
+  ['post /runs', '/runs?run_id=done', 409, posted('go')],
+  ['get /conversations/{id}/messages', '/conversations/t/messages', 200],
+  ['get /runs', '/runs?limit=2', 200],
+  ['get /runs/{id}', '/runs/done', 200],
+  ['get /runs/{id}', '/runs/failed', 200],
+  ['get /runs/{id}', '/runs/asks', 200],
+  ['get /runs/{id}', '/runs/nobody', 404],
+  ['get /runs/{id}/events', '/runs/done/events', 200],
+  ['get /runs/{id}/events', '/runs/done/events?after=1000', 204],
+  ['get /runs/{id}/events', '/runs/done/events?after=1000&strict=1', 410],
+  ['get /runs/{id}/snapshot', '/runs/done/snapshot', 200],
+  ['get /runs/{id}/snapshot', '/runs/failed/snapshot', 200],
+  ['get /runs/{id}/snapshot', '/runs/asks/snapshot', 200],
+  ['post /runs/{id}/input', '/runs/asks/input', 202, posted({ input_id: 'other', value: 1 })],
+  ['post /runs/{id}/cancel', '/runs/asks/cancel?reason=enough', 202, { method: 'POST' }],
+  ['get /runs/{id}/events', '/runs/asks/events', 200],
+  ['get /runs/{id}', '/runs/asks', 200],
+  ['post /runs', '/runs?run_id=stopped', 202, posted('ask')],
+  ['delete /runs/{id}', '/runs/stopped?reason=enough', 200, { method: 'DELETE' }],
+  ['get /threads/{id}/events', '/threads/t/events?timeout=1', 200],
+  ['post /conversations', '/conversations', 201, posted({ id: 'mine', title: 'Mine' })],
+  ['post /conversations', '/conversations', 409, posted({ id: 'mine' })],
+  ['get /conversations', '/conversations?limit=1', 200],
+  ['get /conversations/{id}', '/conversations/mine', 200],
+  ['patch /conversations/{id}', '/conversations/mine', 200, posted({ title: 'Ours' }, {}, 'PATCH')],
+  ['post /conversations/{id}/messages', '/conversations/mine/messages', 201, posted({ content: 'hello' })],
+  ['get /conversations/{id}/messages', '/conversations/t/messages', 200],
+  ['get /conversations/{id}/messages', '/conversations/t/messages?limit=1', 200],
+  ['get /conversations/{id}/export', '/conversations/t/export', 200],
+  ['get /conversations/{id}/export', '/conversations/t/export?format=markdown', 200],
+  ['get /conversations/{id}/export', '/conversations/t/export?format=chat.v1', 200],
+  ['delete /conversations/{id}', '/conversations/mine', 204, { method: 'DELETE' }],
+  ['post /agui', '/agui', 200, posted({ threadId: 'a', runId: 'agui1', messages: [] })],
+  ['post /agui/{agent}', '/agui/lively', 200, posted({ threadId: 'a', runId: 'agui2', messages: [] })],
+  ['post /api/chat', '/api/chat', 200, posted({ id: 'chat', messages: [said] })],
+  ['get /api/chat/{id}/stream', '/api/chat/chat/stream', 200],
+  ['get /api/chat/{id}/stream', '/api/chat/nobody/stream', 204],
+  ['delete /api/chat/{id}', '/api/chat/chat', 200, { method: 'DELETE' }],
+]
+
+test('OpenAPI describes every operation’s answers: real ones fit it, and have no field that it does not name', async () => {
+  const log = memory()
+  const conversations = await createConversations({ log, db: { sqlite: ':memory:' }, deps })
+  await using served = await serving({ agents: [lively as Agent], log, conversations })
+  const paths = (await pathsOf(served)) as never as Record<string, Record<string, { responses: Record<string, Shown> }>>
+  const ajv = new Ajv2020({ strict: false, allErrors: true })
+  for (const [operation, path, status, init] of rows) {
+    const [method = '', where = ''] = operation.split(' ')
+    const { responses } = paths[where]?.[method] ?? assert.fail(`${operation} is not described`)
+    const answer = await fetch(served.url + path, init)
+    const text = await answer.text()
+    assert.equal(answer.status, status, `${method} ${path}: ${text}`)
+    const { content } =
+      responses[status] ?? ((status >= 400 && responses['default']) || assert.fail(`${operation} ${status}`))
+    const type = answer.headers.get('content-type')?.split(';')[0]
+    assert.deepEqual(
+      type === undefined ? [] : [type],
+      Object.keys(content ?? {}).filter(one => one === type),
+      operation,
+    )
+    if (type !== 'application/json') continue
+    const schema = content?.[type]?.schema ?? {}
+    if (schema['type'] === 'string') continue // a file
+    assert.ok('properties' in schema, operation)
+    assert.ok(
+      ajv.validate(closed(schema) as object, JSON.parse(text)),
+      `${method} ${path}: ${ajv.errorsText()} ${text}`,
+    )
+  }
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map(one => `${one} ${path}`),
+  )
+  assert.deepEqual(new Set(described), new Set(rows.map(([operation]) => operation)))
+})
+
+interface Shown {
+  readonly content?: Record<string, { schema: Record<string, unknown> }>
+}
+
+/** A schema of the document with nothing beside what it names. */
+function closed(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(closed)
+  if (typeof schema !== 'object' || schema === null) return schema
+  const inner = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]))
+  return 'properties' in inner ? { additionalProperties: false, ...inner } : inner
+}

@@ -7,6 +7,7 @@ import type { Principal } from '../runs.ts'
 import { type Content, pageSizeMax } from './content.ts'
 import type { Conversations } from './conversations.ts'
 import { exportFormats } from './export.ts'
+import { responses } from './responses.ts'
 
 export interface ConversationRoutesOptions {
   readonly principalOf: (request: FastifyRequest) => Principal | Promise<Principal>
@@ -49,7 +50,14 @@ export function conversationRoutes(
 
     fastify.get(
       '/conversations',
-      { schema: { summary: 'Lists conversations, newest change first.', tags, querystring: listQuery } },
+      {
+        schema: {
+          summary: 'Lists conversations, newest change first.',
+          tags,
+          querystring: listQuery,
+          'x-responses': () => responses().list,
+        },
+      },
       async request => {
         const { user_id: user, ...filter } = request.query as z.infer<typeof listQuery>
         const { tenant } = await principalOf(request)
@@ -59,7 +67,14 @@ export function conversationRoutes(
 
     fastify.post(
       '/conversations',
-      { schema: { summary: 'Begins a conversation.', tags, 'x-status': 201, body: createBody } },
+      {
+        schema: {
+          summary: 'Begins a conversation.',
+          tags,
+          body: createBody,
+          'x-responses': () => responses().create,
+        },
+      },
       async (request, reply) => {
         const { id: thread, title } = request.body as z.infer<typeof createBody>
         const { tenant, user } = await principalOf(request)
@@ -69,13 +84,22 @@ export function conversationRoutes(
       },
     )
 
-    fastify.get('/conversations/:id', { schema: { summary: 'A conversation.', tags } }, async request =>
-      conversations.get(await placeOf(request)),
+    fastify.get(
+      '/conversations/:id',
+      { schema: { summary: 'A conversation.', tags, 'x-responses': () => responses().show } },
+      async request => conversations.get(await placeOf(request)),
     )
 
     fastify.patch(
       '/conversations/:id',
-      { schema: { summary: 'Renames a conversation.', tags, body: renameBody } },
+      {
+        schema: {
+          summary: 'Renames a conversation.',
+          tags,
+          body: renameBody,
+          'x-responses': () => responses().show,
+        },
+      },
       async request => {
         const { title } = request.body as z.infer<typeof renameBody>
         return conversations.rename({ ...(await placeOf(request)), title })
@@ -84,7 +108,13 @@ export function conversationRoutes(
 
     fastify.delete(
       '/conversations/:id',
-      { schema: { summary: 'Deletes a conversation with its messages.', tags, 'x-status': 204 } },
+      {
+        schema: {
+          summary: 'Deletes a conversation with its messages.',
+          tags,
+          'x-responses': () => responses().delete,
+        },
+      },
       async (request, reply) => {
         await conversations.delete(await placeOf(request))
         return reply.code(204).send()
@@ -98,6 +128,7 @@ export function conversationRoutes(
           summary: 'Messages, oldest first: the newest page, or the one before or after a position.',
           tags,
           querystring: pageQuery,
+          'x-responses': () => responses().messages,
         },
       },
       async request => {
@@ -108,7 +139,14 @@ export function conversationRoutes(
 
     fastify.post(
       '/conversations/:id/messages',
-      { schema: { summary: 'Appends a message that no run made.', tags, 'x-status': 201, body: appendBody } },
+      {
+        schema: {
+          summary: 'Appends a message that no run made.',
+          tags,
+          body: appendBody,
+          'x-responses': () => responses().append,
+        },
+      },
       async (request, reply) => {
         const { role, content } = request.body as z.infer<typeof appendBody>
         const place = await placeOf(request)
@@ -118,7 +156,14 @@ export function conversationRoutes(
 
     fastify.get(
       '/conversations/:id/export',
-      { schema: { summary: 'The whole conversation as a file.', tags, querystring: exportQuery } },
+      {
+        schema: {
+          summary: 'The whole conversation as a file.',
+          tags,
+          querystring: exportQuery,
+          'x-responses': () => responses().export,
+        },
+      },
       async (request, reply) => {
         const { format } = request.query as z.infer<typeof exportQuery>
         const { contentType, extension, chunks } = await conversations.export({ ...(await placeOf(request)), format })

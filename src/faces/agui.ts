@@ -44,6 +44,7 @@ export function aguiRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       summary: 'Runs an agent for an AG-UI client, or attaches to its run.',
       tags: ['faces'],
       body: runAgentInput,
+      'x-responses': () => ({ 200: { description: "AG-UI's events, one a frame.", types: ['text/event-stream'] } }),
     },
   }
   fastify.post('/agui', options, post)

@@ -40,7 +40,13 @@ const headers = {
 export function aisdkRoutes(fastify: FastifyInstance, parts: RouteParts): void {
   const { bodyLimit, deps, runsOf } = parts
   const tags = ['faces']
-  const startSchema = { summary: 'Starts a run for an AI SDK chat and streams its message.', tags, body: chatBody }
+  const message = { description: 'A UI message stream.', types: ['text/event-stream'] }
+  const startSchema = {
+    summary: 'Starts a run for an AI SDK chat and streams its message.',
+    tags,
+    body: chatBody,
+    'x-responses': () => ({ 200: message }),
+  }
   fastify.post('/api/chat', { bodyLimit, schema: startSchema }, async (request, reply) => {
     const body = request.body as ChatBody
     const runs = runsOf(request)
@@ -55,7 +61,11 @@ export function aisdkRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     return stream(request, reply, runs, run_id, emptyView(run_id), { from: 'replay' })
   })
 
-  const resumeSchema = { summary: "Goes on with a chat's active run; 204 when there is none.", tags }
+  const resumeSchema = {
+    summary: "Goes on with a chat's active run; 204 when there is none.",
+    tags,
+    'x-responses': () => ({ 200: message, 204: { description: 'Nothing runs, or ended just now.' } }),
+  }
   fastify.get('/api/chat/:id/stream', { schema: resumeSchema }, async (request, reply) => {
     const runs = runsOf(request)
     const active = await activeRun(runs, chatOf(request), deps.now())
@@ -64,12 +74,22 @@ export function aisdkRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     return stream(request, reply, runs, active.run_id, view, { from: 'replay' })
   })
 
-  fastify.delete('/api/chat/:id', { schema: { summary: "Stops a chat's runs.", tags } }, async request => {
+  const stopSchema = {
+    summary: "Stops a chat's runs.",
+    tags,
+    'x-responses': () => ({
+      200: {
+        description: 'The runs that were stopped.',
+        schema: z.object({ success: z.literal(true), cancelled: z.array(z.string()) }),
+      },
+    }),
+  }
+  fastify.delete('/api/chat/:id', { schema: stopSchema }, async request => {
     const runs = runsOf(request)
     const { runs: known } = await runs.list({ thread: chatOf(request), limit: runsLookedAt })
     const open = known.filter(({ status }) => !isEnded(status))
-    const stopped = await Promise.all(open.map(({ run_id }) => cancel(runs, run_id)))
-    return { success: true, cancelled: stopped.filter(run => run !== undefined) }
+    const told = await Promise.all(open.map(({ run_id }) => cancel(runs, run_id)))
+    return { success: true, cancelled: told.filter(run => run !== undefined) }
   })
 
   /** Tells the run what the person answered, and streams what follows the question. */

@@ -7,11 +7,15 @@ interface Parameter {
   readonly description?: string
   readonly schema?: unknown
 }
+interface Body {
+  readonly content?: Readonly<Record<string, { readonly schema?: unknown }>>
+}
 interface Operation {
   readonly summary?: string
   readonly tags?: readonly string[]
   readonly parameters?: readonly Parameter[]
-  readonly requestBody?: { readonly content?: Record<string, { readonly schema?: unknown }> }
+  readonly requestBody?: Body
+  readonly responses?: Readonly<Record<string, Body & { readonly description?: string }>>
 }
 interface OpenApi {
   readonly info: { readonly title: string; readonly version: string; readonly description?: string }
@@ -29,14 +33,22 @@ Machine readable: <a href="openapi.json">openapi.json</a></p>${operations.join('
 }
 
 function operationHtml(method: string, path: string, operation: Operation): string {
-  const { summary = '', parameters = [], requestBody } = operation
+  const { summary = '', parameters = [], requestBody, responses = {} } = operation
   const rows = parameters.map(
     ({ name, in: where, required, description = '', schema }) =>
       `<tr><th scope="row"><code>${text(name)}</code></th><td>${where}${required ? ', required' : ''}</td><td>${text(description)}</td><td><code>${text(typeText(schema))}</code></td></tr>`,
   )
-  const body = requestBody?.content?.['application/json']?.schema
+  const answers = Object.entries(responses).map(([status, { description = '', content }]) =>
+    schemaHtml(`${status}: ${description}${content ? ` (${Object.keys(content).join(', ')})` : ''}`, content),
+  )
   return `<section><h2><span class="${method}">${method.toUpperCase()}</span> <code>${text(path)}</code></h2><p>${text(summary)}</p>
-${rows.length > 0 ? `<table>${rows.join('')}</table>` : ''}${body ? `<details><summary>Body</summary><pre>${text(JSON.stringify(body, null, 2))}</pre></details>` : ''}</section>`
+${rows.length > 0 ? `<table>${rows.join('')}</table>` : ''}${requestBody ? schemaHtml('Body', requestBody.content) : ''}${answers.join('')}</section>`
+}
+
+function schemaHtml(title: string, content: Body['content']): string {
+  const schema = content?.['application/json']?.schema
+  if (!schema) return `<p>${text(title)}</p>`
+  return `<details><summary>${text(title)}</summary><pre>${text(JSON.stringify(schema, null, 2))}</pre></details>`
 }
 
 function typeText(schema: unknown): string {

@@ -10,6 +10,7 @@ import type { RouteParts } from './parts.ts'
 import type { Subject } from './frames.ts'
 import { directSchema, invokeSchema, startSchema } from './openapi.ts'
 import { baseOf, cursorOf, idOf, leavingOf, reasonOf, traceLabelsOf, typesOf, wantsStream, wireOf } from './request.ts'
+import { responses } from './responses.ts'
 import {
   cancelQuery,
   type EventsQuery,
@@ -108,7 +109,14 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   fastify.get(
     '/runs',
-    { schema: { summary: 'Lists runs, newest first.', tags: ['runs'], querystring: listQuery } },
+    {
+      schema: {
+        summary: 'Lists runs, newest first.',
+        tags: ['runs'],
+        querystring: listQuery,
+        'x-responses': () => responses().runs.list,
+      },
+    },
     async request => {
       const { thread_id: thread, ...filter } = request.query as z.infer<typeof listQuery>
       return runsOf(request).list({ ...filter, thread })
@@ -117,7 +125,13 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   fastify.get(
     '/runs/:id',
-    { schema: { summary: 'A run, with its output or error once it ended.', tags: ['runs'] } },
+    {
+      schema: {
+        summary: 'A run, with its output or error once it ended.',
+        tags: ['runs'],
+        'x-responses': () => responses().runs.show,
+      },
+    },
     async request => runsOf(request).get(idOf(request)),
   )
 
@@ -130,6 +144,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     summary: "A run's events: replay, live, late, resumed, all the same.",
     tags: ['runs'],
     querystring: eventsQuery,
+    'x-responses': () => responses().runs.events,
   }
   fastify.get('/runs/:id/events', { schema: eventsSchema }, async (request, reply) => {
     const query = request.query as EventsQuery
@@ -140,7 +155,14 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   fastify.get(
     '/runs/:id/snapshot',
-    { schema: { summary: 'The view of a run at a cursor.', tags: ['runs'], querystring: snapshotQuery } },
+    {
+      schema: {
+        summary: 'The view of a run at a cursor.',
+        tags: ['runs'],
+        querystring: snapshotQuery,
+        'x-responses': () => responses().runs.snapshot,
+      },
+    },
     async request => {
       const { at } = request.query as z.infer<typeof snapshotQuery>
       const view = await runsOf(request).snapshot(idOf(request), at)
@@ -150,7 +172,14 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   fastify.post(
     '/runs/:id/input',
-    { schema: { summary: 'Answers a question of the agent.', tags: ['runs'], 'x-status': 202, body: inputBody } },
+    {
+      schema: {
+        summary: 'Answers a question of the agent.',
+        tags: ['runs'],
+        body: inputBody,
+        'x-responses': () => responses().runs.input,
+      },
+    },
     async (request, reply) => {
       const { input_id, value } = request.body as z.infer<typeof inputBody>
       await runsOf(request).tell(idOf(request), { type: 'input', input_id, value })
@@ -161,7 +190,13 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
   const cancelSchema = { tags: ['runs'], querystring: cancelQuery }
   fastify.delete(
     '/runs/:id',
-    { schema: { ...cancelSchema, summary: 'Cancels a run; answers when it is sealed.' } },
+    {
+      schema: {
+        ...cancelSchema,
+        summary: 'Cancels a run; answers when it is sealed.',
+        'x-responses': () => responses().runs.stop,
+      },
+    },
     async request => {
       const { run_id, status, reason } = await runsOf(request).cancel(idOf(request), reasonOf(request))
       return { run_id, status, ...(reason !== undefined && { reason }) }
@@ -170,7 +205,13 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
 
   fastify.post(
     '/runs/:id/cancel',
-    { schema: { ...cancelSchema, summary: 'Requests a cancel; answers at once.', 'x-status': 202 } },
+    {
+      schema: {
+        ...cancelSchema,
+        summary: 'Requests a cancel; answers at once.',
+        'x-responses': () => responses().runs.cancel,
+      },
+    },
     async (request, reply) => {
       const reason = reasonOf(request)
       await runsOf(request).tell(idOf(request), { type: 'cancel', ...(reason !== undefined && { reason }) })
@@ -182,6 +223,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     summary: "A thread's feed: which runs it has, as they come.",
     tags: ['threads'],
     querystring: eventsQuery.pick({ after: true, timeout: true }),
+    'x-responses': () => responses().runs.feed,
   }
   fastify.get('/threads/:id/events', { schema: feedSchema }, async (request, reply) => {
     const query = request.query as EventsQuery

@@ -1,0 +1,248 @@
+// What the server answers, for OpenAPI. Each schema is held to the type of what is written; a test holds real answers to
+// the document. Shown only: nothing is ever checked, cut or refused by them, so a newer field is never lost.
+import { z } from 'zod'
+import { type JsonSchema, jsonSchemaOf } from '../../agent/schema.ts'
+import type { Agent } from '../../agent/define.ts'
+import type { Page } from '../../runs.ts'
+import type { RunInfo } from '../../run-info.ts'
+import type { View } from '../../state/fold.ts'
+
+/** An answer by its status: JSON by its schema, other bodies by their types, or none. */
+export interface Shown {
+  readonly description: string
+  readonly schema?: z.ZodType | JsonSchema
+  readonly types?: readonly string[]
+}
+export type Responses = Readonly<Record<number, Shown>>
+
+/** Made when the document is first asked for: a start would be the later by all of these. */
+let made: ReturnType<typeof make> | undefined
+export const responses = () => (made ??= make())
+
+function make() {
+  const time = z.string().describe('ISO 8601, UTC.')
+  const count = z.number().int().min(0)
+  const record = z.record(z.string(), z.unknown())
+  const status = z.enum(['accepted', 'running', 'completed', 'failed', 'cancelled'])
+
+  const runInfo = z.object({
+    run_id: z.string(),
+    status,
+    agent: z.string(),
+    framework: z.string(),
+    thread_id: z.string().exactOptional(),
+    user_id: z.string().exactOptional(),
+    labels: z.record(z.string(), z.string()).exactOptional(),
+    created_at: time,
+    started_at: time.exactOptional(),
+    cancel_requested_at: time.exactOptional(),
+    completed_at: time.exactOptional(),
+    first_sequence: count.describe('The oldest that is kept.'),
+    last_sequence: count,
+    input: z.unknown().exactOptional().describe('What is kept of what the agent was given; not in lists.'),
+    output: z.unknown().exactOptional().describe('Of a completed run; not in lists.'),
+    error: z
+      .object({ message: z.string(), code: z.string(), details: z.unknown().exactOptional() })
+      .exactOptional()
+      .describe('Of a failed run; not in lists.'),
+    reason: z.string().exactOptional().describe('Of a cancelled run; not in lists.'),
+    metadata: record,
+  }) satisfies z.ZodType<RunInfo>
+
+  const sums = {
+    input_tokens: z.number().exactOptional(),
+    output_tokens: z.number().exactOptional(),
+    total_tokens: z.number().exactOptional(),
+    cost_usd: z.number().exactOptional(),
+  }
+  const told = { sequence: count, timestamp: time }
+
+  /** Parts, and what is told by events, have the fields of their events beside these. */
+  const view = z.object({
+    view_version: z.literal(1),
+    run_id: z.string(),
+    at: count,
+    status,
+    agent_name: z.string().exactOptional(),
+    framework: z.string().exactOptional(),
+    thread_id: z.string().exactOptional(),
+    scenario: z.string().exactOptional(),
+    user_id: z.string().exactOptional(),
+    company_id: z.string().exactOptional(),
+    started_at: time.exactOptional(),
+    updated_at: time.exactOptional(),
+    ended_at: time.exactOptional(),
+    parts: z.array(
+      z.looseObject({
+        part_id: z.string(),
+        started_at: time,
+        kind: z.enum(['text', 'reasoning', 'text_block', 'chart', 'tool', 'item', 'custom', 'input']),
+      }),
+    ),
+    open_parts: z.array(count),
+    text_parts: count,
+    steps: z.array(
+      z.object({
+        step_id: z.string(),
+        node_name: z.string(),
+        phase: z.enum(['start', 'end', 'error']),
+        open: z.boolean(),
+        sequence: count,
+        last_sequence: count,
+        started_at: time.exactOptional(),
+        ended_at: time.exactOptional(),
+        duration_ms: z.number().exactOptional(),
+        input_keys: z.array(z.string()).exactOptional(),
+        output_keys: z.array(z.string()).exactOptional(),
+      }),
+    ),
+    progress: z.array(z.looseObject({ ...told, step: z.string(), progress: z.number() })),
+    state: z.object({ value: z.unknown(), version: count, certain: z.boolean() }),
+    checkpoints: z.array(z.looseObject({ ...told, name: z.string(), data: z.unknown() })),
+    usage: z
+      .object({ ...sums, by_model: z.array(z.object({ model: z.string(), ...sums })).exactOptional() })
+      .exactOptional(),
+    warnings: z.array(z.looseObject({ ...told, code: z.string(), message: z.string() })),
+    questions: z.array(
+      z.object({
+        input_id: z.string(),
+        kind: z.enum(['question', 'approval']),
+        part_id: z.string(),
+        prompt: z.string().exactOptional(),
+        details: record.exactOptional(),
+      }),
+    ),
+    terminal: z.looseObject({ type: z.enum(['complete', 'error', 'cancelled']) }).exactOptional(),
+    gaps: z.array(z.object({ from: count, to: count })),
+    dropped: z.record(z.string(), count),
+  }) satisfies z.ZodType<Omit<View, 'parts' | 'terminal' | 'dropped'>>
+
+  /** Events in either wire; PROTOCOL.md says what is in them. */
+  const stream: Shown = {
+    description: 'The events, one a frame or a line, until the run ends.',
+    types: ['text/event-stream', 'application/x-ndjson'],
+  }
+
+  const runs = {
+    list: {
+      200: {
+        description: 'A page of runs; `next` is absent on the last.',
+        schema: z.object({ runs: z.array(runInfo), next: z.string().exactOptional() }) satisfies z.ZodType<Page>,
+      },
+    },
+    show: { 200: { description: 'The run.', schema: runInfo } },
+    start: {
+      200: { ...stream, description: 'The run was started; its events, where Accept wants a stream.' },
+      202: {
+        description: 'The run was started, or was there already for this key.',
+        schema: z.object({ run_id: z.string(), status, events_url: z.string(), created_at: time }),
+      },
+    },
+    events: { 200: stream, 204: { description: 'The run has ended, and nothing follows the cursor.' } },
+    direct: { 200: stream },
+    feed: {
+      200: { ...stream, description: "The entries of the thread's feed, one a frame or a line; it has no end." },
+    },
+    snapshot: { 200: { description: 'The view.', schema: z.object({ run_id: z.string(), at: count, view }) } },
+    input: { 202: { description: 'The run is told.', schema: z.object({ run_id: z.string(), input_id: z.string() }) } },
+    stop: {
+      200: {
+        description: 'The run is sealed.',
+        schema: z.object({ run_id: z.string(), status, reason: z.string().exactOptional() }),
+      },
+    },
+    cancel: {
+      202: { description: 'The run is told.', schema: z.object({ run_id: z.string(), cancel_requested_at: time }) },
+    },
+  } as const satisfies Record<string, Responses>
+
+  const vital = z.looseObject({ state: z.string() }).exactOptional()
+
+  const about = {
+    health: {
+      200: {
+        description: 'The process lives.',
+        schema: z.object({
+          status: z.literal('ok'),
+          service: z.string(),
+          version: z.string(),
+          timestamp: time,
+          agent: z.string(),
+          framework: z.string(),
+          sink: vital.describe('How the export goes; of a server that exports.'),
+          source: vital.describe('How the reading goes; of a server that reads topics.'),
+        }),
+      },
+    },
+    ready: {
+      200: {
+        description: 'It takes work.',
+        schema: z.object({ success: z.literal(true), status: z.literal('ready'), agent: z.string() }),
+      },
+    },
+    metrics: { 200: { description: 'The metrics, in the text format of Prometheus.', types: ['text/plain'] } },
+    schema: {
+      200: {
+        description: 'JSON Schemas, empty where an agent has none.',
+        schema: z.object({ agents: z.array(z.object({ name: z.string(), input: record, output: record })) }),
+      },
+    },
+    info: {
+      200: {
+        description: 'What there is.',
+        schema: z.object({
+          service: z.string(),
+          version: z.string(),
+          agents: z.array(
+            z.object({ name: z.string(), framework: z.string(), description: z.string().exactOptional() }),
+          ),
+          rest: z.boolean(),
+          streaming: z.enum(['sse', 'none']),
+          async_runs: z.boolean(),
+          read_only: z.boolean(),
+          event_types: z.array(z.string()),
+        }),
+      },
+    },
+  } as const satisfies Record<string, Responses>
+  return { runs, about }
+}
+
+/** What the agents say of their outputs, in the body of `/invoke`. */
+export function invokeResponses(agents: readonly Agent[]): Responses {
+  const outputs = agents.map(({ name, output }) => ({ title: name, ...jsonSchemaOf(output, 'output') }))
+  const output = outputs.length === 1 ? outputs[0] : { anyOf: outputs }
+  const properties = { success: { type: 'boolean', const: true }, output, metadata: { type: 'object' } }
+  const description = 'What the agent returned.'
+  return { 200: { description, schema: { type: 'object', required: Object.keys(properties), properties } } }
+}
+
+/** As OpenAPI has them, with the one body of failures for all other statuses. */
+export function shownResponses(answers: Responses): Record<string, unknown> {
+  const shown = Object.entries(answers).map(([code, { description, schema, types }]) => {
+    const json = schema && { 'application/json': { schema: schema instanceof z.ZodType ? jsonOf(schema) : schema } }
+    const texts = types && Object.fromEntries(types.map(type => [type, { schema: { type: 'string' } }]))
+    return [code, { description, ...((json ?? texts) ? { content: json ?? texts } : { type: 'null' }) }]
+  })
+  return {
+    ...Object.fromEntries(shown),
+    default: { description: failure.description, content: { 'application/json': { schema: failure } } },
+  }
+}
+
+/** Open to fields of newer servers, as what is read should be. */
+export function jsonOf(schema: z.ZodType): Record<string, unknown> {
+  return z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' })
+}
+
+const failure = {
+  description: 'What went wrong, by its code.',
+  type: 'object',
+  required: ['success', 'error', 'code', 'details'],
+  properties: {
+    success: { type: 'boolean', const: false },
+    error: { type: 'string' },
+    code: { type: 'string' },
+    details: { type: 'object' },
+  },
+}
