@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
@@ -62,10 +62,10 @@ export function folder(files: Record<string, string> = {}): Folder {
 }
 
 function running(args: readonly string[], cwd: string, env: Record<string, string>): Running {
-  const { PATH = '' } = process.env
+  const { PATH = '', XDG_CACHE_HOME = join(homedir(), '.cache') } = process.env
   const child = spawn(process.execPath, [program, ...args], {
     cwd,
-    env: { PATH, HOME: cwd, ...env },
+    env: { PATH, HOME: cwd, XDG_CACHE_HOME, ...env }, // what is compiled is compiled once, not in each folder
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   children.add(child)

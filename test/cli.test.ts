@@ -1,6 +1,6 @@
 // The command line as its users meet it: real processes, real files, a real server on a free port, and exit codes.
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -256,6 +256,25 @@ test('PX48 SIGTERM lets the run that runs finish, tells its reader, and ends wit
   assert.equal(read.code, 0, read.stderr)
   assert.equal(read.stdout, 'w1 w2 w3 w4 w5 w6 w7 w8 w9 w10 \n')
   assert.equal((await server.ended).code, 0)
+})
+
+test('PX48 a server that is stopped in the moment in which it says that it is there ends with 0', async () => {
+  using here = talking()
+  const server = here.start(['run', '--port', '0'])
+  await server.saw(/http:/)
+  server.child.kill('SIGTERM')
+  assert.equal((await server.ended).code, 0)
+})
+
+test('what a start compiled is kept for the next where only its user can write', async () => {
+  using here = talking()
+  assert.equal((await here.run(['validate'], { XDG_CACHE_HOME: '' })).code, 0)
+  const kept = join(here.path, '.cache', 'runcast')
+  assert.equal(statSync(kept).mode & 0o777, 0o700)
+  assert.ok(existsSync(join(kept, 'compiled')))
+  writeFileSync(join(here.path, 'no-folder'), '')
+  const unkept = await here.run(['validate'], { XDG_CACHE_HOME: join(here.path, 'no-folder') })
+  assert.deepEqual([unkept.code, unkept.stderr], [0, ''])
 })
 
 test('PX48 what does not finish within the grace is sealed, and its reader ends with 1', async () => {

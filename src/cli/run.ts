@@ -44,15 +44,16 @@ export async function run(files: readonly string[], options: RunOptions): Promis
       warn: message => log.logger.warn(message),
     }),
   )
-  if (reloaded !== 'again') say(banner({ config, agents, url: served.url }))
-  log.logger.info(`serving ${agents.map(({ name }) => name).join(', ')} at ${served.url}`)
-  process.send?.({ type: 'listening', url: served.url })
   const waits = () => {
     const { running } = served.runs
     const grace = showDuration(config.shutdownGraceMs)
     return running > 0 ? `: ${counted(running, 'run')} may finish within ${grace} (Ctrl-C again: at once)` : ''
   }
-  const code = await untilStopped(log, { waits, reloaded: reloaded !== undefined })
+  const stopped = untilStopped(log, { waits, reloaded: reloaded !== undefined }) // before anybody hears that it is there
+  if (reloaded !== 'again') say(banner({ config, agents, url: served.url }))
+  log.logger.info(`serving ${agents.map(({ name }) => name).join(', ')} at ${served.url}`)
+  process.send?.({ type: 'listening', url: served.url })
+  const code = await stopped
   await served.stop()
   return code
 }

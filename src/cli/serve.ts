@@ -31,9 +31,10 @@ export async function serve(place: string, options: ServeCommandOptions): Promis
   const served = await listening({ host, port }, () =>
     serveSource({ source, tenant, host, port, authenticate, web: true, logger: log.options, warn }),
   )
+  const stopped = untilStopped(log, { waits: () => '' }) // before anybody hears that it is there
   say(banner(source.name, served.url))
   log.logger.info(`serving ${source.name} at ${served.url}`)
-  const code = await untilStopped(log, { waits: () => '' })
+  const code = await stopped
   await served.stop()
   return code
 }

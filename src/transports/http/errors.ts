@@ -1,10 +1,13 @@
 // Failures as the one error body, also of what never becomes a request. It must never show a caller what went wrong
 // inside, nor send back more of what was sent than names it.
-import { type IncomingMessage, type ServerResponse, STATUS_CODES } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { RuncastError, shown } from '../../error.ts'
 import { pathOf } from './request.ts'
+
+/** Not imported: that would evaluate all that node:http exports, also what loads fetch, for 20 ms of every start. */
+const { STATUS_CODES } = process.getBuiltinModule('node:http')
 
 /** What Fastify refuses, in our words. */
 const refusals: Readonly<Record<string, (request: FastifyRequest) => RuncastError>> = {

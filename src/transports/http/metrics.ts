@@ -1,7 +1,7 @@
-// What a dashboard needs, in Prometheus' text format. Counted per run and per request, never per token.
-import { Counter, Gauge, Registry } from 'prom-client'
+// What a dashboard needs, in Prometheus' text format. Counted per run and per request, never per token. What writes the
+// format is loaded when somebody asks: most servers start without being asked.
 import type { Status } from '../../log.ts'
-import { type Vitals, vitalMetrics } from './vitals.ts'
+import { type Sample, takenBy, takeVitals, type Vitals } from './vitals.ts'
 
 export interface Metrics {
   readonly contentType: string
@@ -13,37 +13,47 @@ export interface Metrics {
 }
 
 export function createMetrics(): Metrics {
-  const registry = new Registry()
-  const registers = [registry]
-  const started = new Counter({
-    name: 'runcast_runs_started_total',
-    help: 'Runs started, direct ones too.',
-    labelNames: ['agent'],
-    registers,
-  })
-  const ended = new Counter({
-    name: 'runcast_runs_ended_total',
-    help: 'Runs ended, by status.',
-    labelNames: ['agent', 'status'],
-    registers,
-  })
-  const active = new Gauge({ name: 'runcast_runs_active', help: 'Runs that execute now.', registers })
-  const streams = new Gauge({ name: 'runcast_streams_open', help: 'Open event streams.', registers })
-  const takeVitals = vitalMetrics(registry)
+  const started = counts<{ agent: string }>()
+  const ended = counts<{ agent: string; status: Status }>()
+  let active = 0
+  let streams = 0
   return {
-    contentType: registry.contentType,
+    contentType: 'text/plain; version=0.0.4; charset=utf-8',
     async text(vitals, now) {
-      await takeVitals(vitals, now)
+      const prometheus = await import('prom-client')
+      const registry = new prometheus.Registry()
+      const take = takenBy(prometheus, registry)
+      take('counter', 'runcast_runs_started_total', 'Runs started, direct ones too.', started.samples())
+      take('counter', 'runcast_runs_ended_total', 'Runs ended, by status.', ended.samples())
+      take('gauge', 'runcast_runs_active', 'Runs that execute now.', [[{}, active]])
+      take('gauge', 'runcast_streams_open', 'Open event streams.', [[{}, streams]])
+      await takeVitals(take, vitals, now)
       return registry.metrics()
     },
     runStarted(agent) {
-      started.inc({ agent })
-      active.inc()
+      started.add({ agent })
+      active++
     },
     runEnded(agent, status) {
-      ended.inc({ agent, status })
-      active.dec()
+      ended.add({ agent, status })
+      active--
     },
-    streamsOpen: count => streams.set(count),
+    streamsOpen(count) {
+      streams = count
+    },
+  }
+}
+
+/** How often each combination of labels came. */
+function counts<Labels extends Record<string, string>>() {
+  const seen = new Map<string, [labels: Labels, count: number]>()
+  return {
+    add(labels: Labels): void {
+      const key = Object.values(labels).join('\n')
+      const sample = seen.get(key)
+      if (sample) sample[1]++
+      else seen.set(key, [labels, 1])
+    },
+    samples: (): Sample[] => [...seen.values()],
   }
 }

@@ -1,6 +1,6 @@
 // How the export to Kafka and the reading from it go, as /health says it and as /metrics does. What is unknown is null,
 // or has no sample; it is never 0. No tenant and no thread is named: both pages are one for all.
-import { Counter, Gauge, type Registry } from 'prom-client'
+import type { Registry } from 'prom-client'
 import type { SinkState, SinkStatus } from '../../sinks/sink.ts'
 import type { SourceStatus } from '../../sources/status.ts'
 
@@ -63,23 +63,18 @@ function ageOf(oldest: number | undefined, now: number): number {
 const sinkStates: readonly SinkState[] = ['starting', 'sending', 'retrying', 'fenced', 'refused', 'stopped']
 const sourceStates: readonly SourceStatus['state'][] = ['joining', 'catching_up', 'live', 'retrying', 'stopped']
 
-/** Samples that are taken when somebody asks; returns what takes them. */
-export function vitalMetrics(registry: Registry): (vitals: Vitals, now: number) => Promise<void> {
-  const take = createTake(registry)
-  return async ({ sink, source }, now) => {
-    if (sink) takeSink(take, await sink.status(), now)
-    if (source) takeSource(take, source.status())
-  }
+export async function takeVitals(take: Take, { sink, source }: Vitals, now: number): Promise<void> {
+  if (sink) takeSink(take, await sink.status(), now)
+  if (source) takeSource(take, source.status())
 }
 
-type Sample = readonly [labels: Record<string, string>, value: number]
-type Take = (type: 'counter' | 'gauge', name: string, help: string, samples: readonly Sample[]) => void
+export type Sample = readonly [labels: Record<string, string>, value: number]
+export type Take = (type: 'counter' | 'gauge', name: string, help: string, samples: readonly Sample[]) => void
 
 /** Metrics that exist once there is something to say: a server without Kafka has none of them. */
-function createTake(registry: Registry): Take {
+export function takenBy({ Counter, Gauge }: typeof import('prom-client'), registry: Registry): Take {
   return (type, name, help, samples) => {
     const labelNames = [...new Set(samples.flatMap(([labels]) => Object.keys(labels)))]
-    registry.removeSingleMetric(name)
     if (samples.length === 0) return // a metric without labels would begin at 0
     const metric = new (type === 'counter' ? Counter : Gauge)({ name, help, labelNames, registers: [registry] })
     for (const [labels, value] of samples) metric.inc(labels, value)
