@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
+import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
 import { placeOf } from '../src/cli/kafka-topic.ts'
 import { createRuns } from '../src/runs.ts'
@@ -12,7 +13,8 @@ import { type Ended, folder } from './cli-process.ts'
 import { canonicalJson } from '../src/state/canonical.ts'
 import { deps, names } from './kafka-topics.ts'
 import { until } from './until.ts'
-import { serviceOrSkip } from './services/require.ts'
+import * as kafka from './services/kafka.ts'
+import { needs, serviceOrSkip } from './services/require.ts'
 
 const busy = defineAgent({ name: 'busy' }, async function* () {
   yield { type: 'step', node_name: 'plan', phase: 'start' }
@@ -79,6 +81,44 @@ test('a broker that is away is a failure within some tries, not a wait', async (
   assert.match(mistaken.stderr, /is not the address of a server; give one such as .*, or a file or topic as --source/)
 })
 
+test('H109 a kafka:// address takes TLS, an authority and each SASL mechanism, and each has an effect', async t => {
+  if (!needs(t, 'kafka', kafka.missing())) return
+  const sasl = { username: 'alice', password: 'open sesame' }
+  await using broker = await kafka.startKafka({ tls: true, sasl })
+  const { brokers, ca } = broker.secure ?? {}
+  assert.ok(brokers !== undefined && ca !== undefined)
+  using here = folder({ 'ca.pem': ca })
+  const own = names()
+  await using log = memory()
+  const runs = createRuns({ log, agents: [busy as Agent], deps })
+  await using sink = kafkaSink({ ...broker, ...own, log, deps, tenants: ['default'], format: 'dashstream' })
+  const { run_id } = await runs.start('busy', {})
+  for await (const _ of runs.tail(run_id));
+  await until('all is sent', async () => (await sink.lag())?.events === 0)
+  const read = (query: string, env: Record<string, string>) =>
+    here.run(['inspect', run_id, '--json', '--source', `kafka://${brokers.join(',')}/${own.topic}${query}`], env)
+  const name = { RUNCAST_KAFKA_USERNAME: sasl.username }
+  const login = { ...name, RUNCAST_KAFKA_PASSWORD: sasl.password }
+  for (const mechanism of ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']) {
+    const { code, stdout, stderr } = await read('?ca=ca.pem', { ...login, RUNCAST_KAFKA_MECHANISM: mechanism })
+    assert.equal(code, 0, `${mechanism}: ${stderr}`)
+    assert.equal((JSON.parse(stdout) as { run_id: string }).run_id, run_id)
+  }
+  for (const [what, query, env, says] of [
+    ['an authority that nobody here knows', '?tls=true', login, /certificate/i],
+    ['no TLS', '', login, /Kafka: /],
+    ['a wrong password', '?ca=ca.pem', { ...login, RUNCAST_KAFKA_PASSWORD: 'guess' }, /Kafka: .*authentication/i],
+    ['no login', '?ca=ca.pem', {}, /Kafka: /],
+    ['half a login', '?ca=ca.pem', name, /RUNCAST_KAFKA_PASSWORD is not set/],
+    ['a file that is not there', '?ca=nope.pem', login, /ca: nope\.pem cannot be read .*give a file with the PEM/],
+  ] as const) {
+    const { code, stderr } = await read(query, env)
+    assert.equal(code, 1, what)
+    assert.match(stderr, says, what)
+    assert.equal(stderr.includes(sasl.password), false, what)
+  }
+})
+
 test('the address of a topic is read as it is written, and refused by what is wrong', () => {
   const { brokers, topics, format, tls } = placeOf('kafka://a:9092,b:9093/one,two?format=chat&tls=true')
   assert.deepEqual(
@@ -86,6 +126,27 @@ test('the address of a topic is read as it is written, and refused by what is wr
     { brokers: ['a:9092', 'b:9093'], topics: ['one', 'two'], format: 'chat', tls: true },
   )
   assert.equal(placeOf('kafka://a:1/t').format, 'dashstream')
+  const five = ['status', 'text', 'chart', 'error', 'complete'].map(end => `ondash.llm.${end}`)
+  assert.deepEqual(placeOf('kafka://a:1/ondash.llm.*?format=chat').topics, five)
+  for (const spec of ['kafka://a:1/t.*', 'kafka://a:1/*?format=chat', 'kafka://a:1/t*?format=chat']) {
+    assert.throws(() => placeOf(spec), /is not the name of a topic; name each topic/)
+  }
   const wrong = ['kafka://a/t', 'kafka://a:1', 'kafka://u:p@a:1/t', 'kafka://a:1/t?format=x', 'kafka://a:1/t?x=1']
-  for (const spec of wrong) assert.throws(() => placeOf(spec), /is not the address of a topic; give kafka:/)
+  for (const spec of [...wrong, 'kafka://a:1/t?ca=', 'kafka://a:1/t?tls=false&ca=ca.pem']) {
+    assert.throws(() => placeOf(spec), /is not the address of a topic; give kafka:/)
+  }
+})
+
+test('who we are for brokers is whole, or refused by the variable that is missing', () => {
+  const [username, password] = ['alice', 'open sesame']
+  const login = { RUNCAST_KAFKA_USERNAME: username, RUNCAST_KAFKA_PASSWORD: password }
+  const of = (env: Record<string, string>) => placeOf('kafka://a:1/t', env).sasl
+  assert.equal(of({}), undefined)
+  assert.deepEqual(of(login), { mechanism: 'PLAIN', username, password })
+  const mechanism = 'SCRAM-SHA-512'
+  assert.deepEqual(of({ ...login, RUNCAST_KAFKA_MECHANISM: mechanism }), { mechanism, username, password })
+  assert.throws(() => of({ RUNCAST_KAFKA_USERNAME: username }), /RUNCAST_KAFKA_PASSWORD is not set/)
+  assert.throws(() => of({ RUNCAST_KAFKA_PASSWORD: password }), /RUNCAST_KAFKA_USERNAME is not set/)
+  assert.throws(() => of({ RUNCAST_KAFKA_MECHANISM: mechanism }), /RUNCAST_KAFKA_USERNAME is not set/)
+  assert.throws(() => of({ ...login, RUNCAST_KAFKA_MECHANISM: 'GSSAPI' }), /is "GSSAPI"; give PLAIN, SCRAM/)
 })

@@ -43,7 +43,8 @@ export async function openTopic(spec: string, options: TopicOptions): Promise<Ka
       const isNew = performance.now() - failedAt > outageMs
       failedAt = performance.now()
       failure = error
-      tries++
+      // No other try mends what is refused.
+      tries += error.code === 'unauthenticated' ? triesMax : 1
       if (isNew && (patient || given)) warn(`${oneLine(error.message)}; trying again until it is back`)
     },
   })

@@ -138,6 +138,8 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     let planned = 0
     consumer.on('consumer:group:join', () => joined++)
     consumer.topics.trackAll(...topics)
+    // Whoever is refused learns it here, in seconds: joining asks in rounds of retries within rounds, for minutes.
+    await consumer.metadata({ topics: [...topics] })
     await consumer.joinGroup({})
     while (!signal.aborted) {
       if (planned !== joined) {
