@@ -159,6 +159,30 @@ test('DF21 H42 H43 a group goes on exactly behind what it has read', async t => 
   assert.deepEqual(problems, [])
 })
 
+test('a source that always begins anew leaves no position behind in its group', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topic, group } = names()
+  await createTopic(service, topic)
+  await produce(service, topic, payloadsOf('one', 3))
+  const admin = new Admin({ clientId: 'test', bootstrapBrokers: service.brokers })
+  t.after(() => admin.close())
+  const positions = async () => {
+    const [found] = await admin.listConsumerGroupOffsets({ groups: [group] })
+    return found?.topics.flatMap(({ partitions }) => partitions.map(one => one.committedOffset)) ?? []
+  }
+  for (const [from, left] of [
+    ['always', []],
+    ['earliest', [5n]],
+  ] as const) {
+    const { source } = open(t, service, { topics: [topic], group, from })
+    await until('it is read', async () => (await completed(source)).length === 1)
+    await isLive(source) // said behind the commit
+    await source[Symbol.asyncDispose]()
+    assert.deepEqual(await positions(), left, from)
+  }
+})
+
 test('DF21 duplicates, reorder and gaps are reported; a reader is told of the gap, and given the view before it', async t => {
   const service = await serviceOrSkip(t, 'kafka')
   if (!service) return
