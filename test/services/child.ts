@@ -9,8 +9,8 @@ import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-/** A cold JVM or an initdb on a loaded two-core machine needs seconds; a server that needs a minute is broken. */
-const readyMsMax = 60_000
+/** A cold JVM or an initdb needs seconds; it was seen to need a minute where ten processes shared two cores. */
+const readyMsMax = 180_000
 /** How long a polite SIGTERM may take before SIGKILL: Kafka writes its clean-shutdown marker in about one second. */
 const stopMsMax = 5_000
 /** The port is asked this often: short against the start of any server, long against the cost of a connect. */
