@@ -13,8 +13,9 @@ import { createSender, type Sender } from '../../kafka/produce.ts'
 import { compactedConfigs, ensureTopics, topicsRefused } from '../../kafka/topics.ts'
 import type { NewRecord } from '../../kafka/write-batches.ts'
 import type { Deps } from '../../runs.ts'
-import type { KindCounts, Lag, Sink, SinkCounters, SinkState, SinkStatus } from '../sink.ts'
-import { type Backlog, createBacklog, type Load } from './backlog.ts'
+import type { Lag, Sink, SinkCounters, SinkState, SinkStatus } from '../sink.ts'
+import { createAdmission } from './admission.ts'
+import { type Backlog, createBacklog, type Load, type Outgoing } from './backlog.ts'
 import {
   type CursorRecord,
   type Cursors,
@@ -24,6 +25,7 @@ import {
   readCursors,
   runRecord,
 } from './cursors.ts'
+import { createLedger } from './ledger.ts'
 import { chunked, createPlaces, fits, recordOf } from './records.ts'
 import { createRouting, type RoutingOptions } from './routing.ts'
 import { createWaiting } from './waiting.ts'
@@ -81,23 +83,11 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   const cursorsTopic = options.cursorsTopic ?? 'runcast-cursors'
   const routing = createRouting(options)
   const me = deps.id()
-  const tenants = new Set(options.tenants)
-  /** Those whose topics cannot be used, and why; the others are exported. */
-  const refused = new Map<string, RuncastError>()
-  /** What was told of them: once for each reason, though each session finds the same. */
-  const told = new Map<string, string>()
-  /** Whose topics were found well in this session. */
-  const admitted = new Set<string>()
-  /** Nobody has looked at their topics yet. */
-  const fresh = new Set<string>()
-  const kinds: Record<string, KindCounts> = {}
-  const dropped: Record<string, number> = {}
   const stopping = new AbortController()
   const opened = Promise.withResolvers<void>()
   opened.promise.catch(() => {})
   let state: SinkState = 'starting'
   let failure: SinkStatus['failure']
-  let transactions = 0
   let closing = false
   /** We have written so; then whoever fences us has written after us. */
   let isOwner = false
@@ -107,53 +97,25 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   let wake = () => {}
   let cursors: Cursors | undefined
   let backlog: Backlog | undefined
-  /** Out of the backlog, and not committed: the one that is sent, and the next one. */
-  let taken: Load[] = []
   /** Begun and ended, of the makings of loads. */
   let steps = 0
-  /** Of them, the one that counts as pending. */
-  let flying: Load | undefined
 
   const ring = () => {
     rung = true
     wake()
   }
   const base = clientOptions(options, sink)
-  const kindOf = (kind: string) => (kinds[kind] ??= { created: 0, sent: 0, failed: 0, pending: 0 })
-
-  /** Makes or checks the topics of tenants. What is wrong with those of one keeps no other from being exported. */
-  const admit = async (kafka: Kafka, candidates: readonly string[]) => {
-    for (const tenant of candidates) fresh.delete(tenant)
-    const wrong = await ensureTopics(kafka, base, candidates.filter(isNameable).flatMap(routing.plans), deps.sleep)
-    for (const tenant of candidates.filter(isNameable)) {
-      const own = new Map(routing.plans(tenant).flatMap(({ topic }) => entryOf(wrong, topic)))
-      if (own.size > 0) refused.set(tenant, topicsRefused(own))
-      else {
-        refused.delete(tenant)
-        admitted.add(tenant)
-        backlog?.attend(tenant)
-      }
-    }
-    const [error] = refused.values()
-    // At the start, when nobody is left, it is no tenant's own trouble.
-    if (state === 'starting' && admitted.size === 0 && error !== undefined) throw error
-    for (const [tenant, { code, message }] of refused) {
-      if (told.get(tenant) === message) continue
-      told.set(tenant, message)
-      onError(RuncastError.of(code, `the runs of the tenant ${JSON.stringify(tenant)} are not exported: ${message}`))
-    }
-  }
-
-  /** False for a tenant that no topic can be named after. */
-  const isNameable = (tenant: string): boolean => {
-    try {
-      routing.check([tenant])
-      return true
-    } catch (thrown) {
-      refused.set(tenant, RuncastError.from(thrown))
-      return false
-    }
-  }
+  const ledger = createLedger(lost => onError(tooLarge(lost)))
+  const admission = createAdmission({
+    tenants: options.tenants,
+    routing,
+    base,
+    sleep: deps.sleep,
+    starting: () => state === 'starting',
+    onAdmitted: tenant => backlog?.attend(tenant),
+    onRefused: onError,
+  })
+  const { tenants, refused, fresh } = admission
 
   const session = async (kafka: Kafka): Promise<void> => {
     const wrong = await ensureTopics(
@@ -163,8 +125,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       deps.sleep,
     )
     if (wrong.size > 0) throw topicsRefused(wrong)
-    admitted.clear()
-    await admit(kafka, [...tenants])
+    await admission.begin(kafka)
     const admin = new kafka.Admin(base)
     const fetcher = createFetcher(kafka, admin, base)
     const producer = new kafka.Producer({
@@ -201,15 +162,15 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     await sender.send(first, [cursorMessage(ownerRecord(sink, me))])
     await first.commit()
     isOwner = true
-    settle(found)
-    await admit(
+    ledger.settle(found)
+    await admission.admit(
       kafka,
       [...found.feeds.keys()].filter(tenant => !tenants.has(tenant)),
     )
     cursors = found
     const next = createBacklog({ log, format, cursors: found, ring })
     backlog = next
-    for (const tenant of admitted) next.attend(tenant)
+    for (const tenant of admission.admitted) next.attend(tenant)
     state = 'sending'
     failures = 0
     opened.resolve()
@@ -219,7 +180,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   const deliver = async (client: Client, from: Backlog) => {
     let next: Promise<Load> | undefined
     while (!stopping.signal.aborted) {
-      if (fresh.size > 0) await admit(client.kafka, [...fresh])
+      if (fresh.size > 0) await admission.admit(client.kafka, fresh)
       const load = await (next ?? take(from))
       next = undefined
       if (load.messages.length === 0 && load.runs.length === 0) {
@@ -245,7 +206,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     await Promise.race([bell, deps.sleep(idleMsMax, rest.signal).catch(() => {})])
     if (rung) return
     await producer.metadata({ topics: [cursorsTopic], forceUpdate: true })
-    if (refused.size > 0) await admit(kafka, [...refused.keys()])
+    if (refused.size > 0) await admission.admit(kafka, refused.keys())
   }
 
   const take = async (from: Backlog): Promise<Load> => {
@@ -254,7 +215,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     try {
       const load = await from.next()
       // A session that has ended meanwhile leaves its load to the next one, which makes it again.
-      if (backlog === from && (load.messages.length > 0 || load.runs.length > 0)) taken.push(load)
+      if (backlog === from && (load.messages.length > 0 || load.runs.length > 0)) ledger.take(load)
       return load
     } finally {
       steps++
@@ -262,16 +223,13 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
   }
 
   const send = async ({ producer, sender, placeOf }: Client, load: Load) => {
-    flying = load
-    const records: NewRecord[] = []
-    for (const one of load.messages) {
-      const { message, tenant } = one
-      const counts = kindOf(message.kind)
-      counts.created++
-      counts.pending++
-      if (!fits(message)) continue
-      records.push(recordOf(one, { topic: routing.topicOf(tenant, message), place: placeOf(message.key), format }))
-    }
+    ledger.begin(load)
+    const records = load.messages
+      .filter(({ message }) => fits(message))
+      .map(one => {
+        const { message, tenant } = one
+        return recordOf(one, { topic: routing.topicOf(tenant, message), place: placeOf(message.key), format })
+      })
     const transaction = await producer.beginTransaction(anyProducer)
     const moved = [
       ...load.runs.map(cursor => runRecord(sink, cursor)),
@@ -280,36 +238,7 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     // The cursors go with the last records: a request less for each transaction.
     for (const chunk of chunked([...records, ...moved])) await sender.send(transaction, chunk)
     await transaction.commit()
-    transactions++
-    landed(load, true)
-  }
-
-  /** The load is decided: it counts as sent, or it will be made again. */
-  const landed = (load: Load, committed: boolean) => {
-    flying = undefined
-    taken = taken.filter(one => one !== load)
-    for (const one of load.messages) {
-      const counts = kindOf(one.message.kind)
-      counts.pending--
-      if (!committed) counts.created--
-      else if (!fits(one.message)) {
-        counts.failed++
-        onError(tooLarge(one.message.payload.length, one.run, one.message.sequence))
-      } else counts.sent++
-    }
-    if (committed) for (const [reason, n] of load.lost) dropped[reason] = (dropped[reason] ?? 0) + n
-  }
-
-  /** A commit whose answer was lost: the cursors say whether it happened. */
-  const settle = (found: Cursors) => {
-    if (flying !== undefined) {
-      const committed = flying.runs.every(({ run, after, done, left }) => {
-        const there = found.runs.get(run)
-        return there === undefined ? done && left : there.after === after && there.done === done && there.left === left
-      })
-      landed(flying, committed)
-    }
-    taken = []
+    ledger.commit(load)
   }
 
   const run = async () => {
@@ -360,13 +289,12 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
     timestamp: deps.now(),
   })
 
-  const counters = () => ({ kinds: structuredClone(kinds), dropped: { ...dropped }, transactions })
   const waiting = createWaiting({
     log,
     tenants,
     refused,
     cursors: () => cursors,
-    taken: () => taken,
+    taken: () => ledger.taken,
     steps: () => steps,
   })
   const running = run()
@@ -376,12 +304,9 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       return state
     },
     opened: opened.promise,
-    counters,
+    counters: ledger.counters,
     attend(tenant) {
-      if (tenants.has(tenant)) return
-      tenants.add(tenant)
-      fresh.add(tenant)
-      ring()
+      if (admission.add(tenant)) ring()
     },
     lag: waiting.lag,
     async holds(run) {
@@ -389,17 +314,12 @@ export function kafkaSink(options: KafkaSinkOptions): KafkaSink {
       return !isOver && waiting.holds(run)
     },
     async status() {
-      const buffered = { runs: cursors?.runs.size ?? 0, events: 0, bytes: 0 }
-      for (const { messages, events } of taken) {
-        buffered.events += events
-        for (const { message } of messages) buffered.bytes += message.payload.length
-      }
       const isWell = state === 'starting' || state === 'sending' || state === 'stopped'
       return {
         state,
         lag: await waiting.lag().catch(() => undefined),
-        ...counters(),
-        buffered,
+        ...ledger.counters(),
+        buffered: { runs: cursors?.runs.size ?? 0, ...ledger.buffered() },
         refused: new Map(refused),
         ...(!isWell && failure && { failure }),
       }
@@ -436,11 +356,7 @@ function fencedError(sink: string): RuncastError {
   return new RuncastError('conflict', message)
 }
 
-function entryOf(map: ReadonlyMap<string, string>, key: string): [string, string][] {
-  const value = map.get(key)
-  return value === undefined ? [] : [[key, value]]
-}
-
-function tooLarge(bytes: number, run: string, sequence: number): RuncastError {
-  return new RuncastError('too_large', `event ${sequence} of ${run} makes a record of ${bytes} bytes; it was left out`)
+function tooLarge({ run, message: { sequence, payload } }: Outgoing): RuncastError {
+  const message = `event ${sequence} of ${run} makes a record of ${payload.length} bytes; it was left out`
+  return new RuncastError('too_large', message)
 }
