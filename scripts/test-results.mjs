@@ -5,9 +5,10 @@ import { relative } from 'node:path'
 
 export default async function* testResults(events) {
   for await (const { type, data } of events) {
-    const isTest = data?.details?.type !== 'suite'
     const passed = type === 'test:pass'
-    if ((!passed && type !== 'test:fail') || !isTest || data.skip !== undefined || data.todo !== undefined) continue
+    if ((!passed && type !== 'test:fail') || data.skip !== undefined || data.todo !== undefined) continue
+    // A suite that passed is its tests; one that failed may have done so in a hook.
+    if (passed && data.details.type === 'suite') continue
     yield `${JSON.stringify({ file: relative(process.cwd(), data.file ?? ''), title: data.name, passed })}\n`
   }
 }
