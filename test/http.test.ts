@@ -6,6 +6,8 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
+import { memory } from '../src/backends/memory.ts'
+import type { Log } from '../src/log.ts'
 import { type Served, type ServeOptions, serve } from '../src/server.ts'
 import { until } from './until.ts'
 
@@ -81,6 +83,11 @@ function plain(text: string): { head: string; body: string; clean: boolean } {
   const clean = chunked.endsWith('0\r\n') || chunked.endsWith('0\r\n\r\n')
   return { head, body: chunked.replace(/(^|\r\n)[0-9a-f]+\r\n/g, '').replace(/\r\n$/, ''), clean }
 }
+
+const connectionsOf = ({ app }: Served) =>
+  new Promise<number>((resolve, reject) =>
+    app.fastify.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+  )
 
 const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`
 
@@ -384,6 +391,55 @@ test('DK8 a direct stream is incremental: what an agent emits comes when it is e
     read.resolve()
   }
   assert.equal(arrivals, 4)
+})
+
+test('PX9 a direct stream for which the server has no place is refused before its agent runs', async () => {
+  await using served = await serving({ connectionsMax: 0 })
+  assert.equal((await post(served, '/invoke/stream?agent=silent', {})).status, 503)
+  assert.doesNotMatch(await (await fetch(`${served.url}/metrics`)).text(), /^runcast_runs_started_total/m)
+})
+
+test('PX1 a reader that leaves while the log looks for its run keeps no place', async () => {
+  const found = Promise.withResolvers<void>()
+  let isSlow = false
+  let asked = false
+  let watched = 0
+  let watching = 0
+  const inner = memory()
+  const log: Log = {
+    ...inner,
+    async head(run) {
+      asked = isSlow
+      if (isSlow) await found.promise
+      return inner.head(run)
+    },
+    watch(key, ring) {
+      const bell = inner.watch(key, ring)
+      watched++
+      watching++
+      return {
+        [Symbol.dispose]() {
+          watching--
+          bell[Symbol.dispose]()
+        },
+      }
+    },
+  }
+  await using served = await serving({ log, idleMs: 600_000 })
+  const run = await started(served, {}, '?agent=silent')
+  await until('it runs', async () => ((await inner.head(run))?.last ?? 0) > 0)
+  const before = { watching, connections: await connectionsOf(served) }
+  isSlow = true
+  const { hostname, port } = new URL(served.url)
+  const socket = connect({ host: hostname, port: Number(port) })
+  socket.write(get(`/runs/${run}/events`, 'last-event-id: 1\r\n'))
+  await until('the log is asked', () => asked)
+  socket.destroy()
+  await until('the server sees it', async () => (await connectionsOf(served)) <= before.connections)
+  const sofar = watched
+  found.resolve()
+  await until('the run is read', () => watched > sofar)
+  await until('its end', () => served.app.streams.open === 0 && watching === before.watching)
 })
 
 test('PX1 H117 open streams are counted, and gone from the count, with their places, when they end', async () => {

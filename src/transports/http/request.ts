@@ -82,13 +82,13 @@ export function baseOf(request: FastifyRequest): string {
   return (request.raw as { baseUrl?: string }).baseUrl ?? request.mounted?.basePath ?? '' // baseUrl: Express
 }
 
-/** Aborts when whoever asked goes away before the answer is complete. */
+/** Aborts when whoever asked goes away before the answer is complete; at once where they have gone already. */
 export function leavingOf(reply: FastifyReply): AbortController {
   const leaving = new AbortController()
   const left = reply.request.mounted?.left
-  if (left?.aborted) leaving.abort()
-  left?.addEventListener('abort', () => leaving.abort(), { once: true })
   const { raw } = reply // not the reply: a stream would hold it until its end
+  if (left?.aborted || raw.destroyed) leaving.abort()
+  left?.addEventListener('abort', () => leaving.abort(), { once: true })
   raw.on('close', () => {
     if (!raw.writableFinished) leaving.abort()
   })

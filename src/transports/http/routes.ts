@@ -65,14 +65,15 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
 
   async function streamOnce(request: FastifyRequest, reply: FastifyReply) {
     const { timeout } = request.query as z.infer<typeof invokeQuery>
-    const stream = await direct(onceOf(request))
+    const asked = { ...onceOf(request), requestId: deps.id() }
     const work = {
-      subject: { request_id: stream.request_id },
+      subject: { request_id: asked.requestId },
       wire: wireOf(request),
       idleMs: timeout === undefined ? idleMs : timeout * 1000,
       resumable: false,
     }
-    return streams.serve(reply, work, ({ signal, opened }, deliver) => {
+    return streams.serve(reply, work, async ({ signal, opened }, deliver) => {
+      const stream = await direct(asked)
       opened()
       return stream.follow({ signal }, deliver)
     })
