@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 // The command `runcast`. Plain JavaScript, because it also has to run on a Node that is too old, to say so. It keeps
 // compiled code between starts and leaves out the warnings of Node about its own parts; everything else is src/cli.
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import module from 'node:module'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -11,6 +11,9 @@ if (major < 22 || (major === 22 && minor < 22) || (major === 24 && minor < 6) ||
   process.stderr.write(`error: this is Node ${process.versions.node}; runcast needs 22.22, or 24.6 and newer\n`)
   process.exit(1)
 }
+
+/** Mode bits of a folder in which its group, or everyone, may lay something. */
+const othersWrite = 0o022
 
 keepCompiled()
 
@@ -33,6 +36,9 @@ function keepCompiled() {
   try {
     const folder = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'runcast', 'compiled')
     mkdirSync(folder, { recursive: true, mode: 0o700 })
+    const { uid, mode } = statSync(folder)
+    // Not so under a home or an XDG_CACHE_HOME that is another's, or everyone's. Windows has neither uid nor such modes.
+    if (process.getuid && (uid !== process.getuid() || (mode & othersWrite) !== 0)) return
     module.enableCompileCache?.(folder)
   } catch {
     // A user without a home, or a home that cannot be written: every start compiles.

@@ -1,6 +1,6 @@
 // The command line as its users meet it: real processes, real files, a real server on a free port, and exit codes.
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
@@ -271,7 +271,12 @@ test('what a start compiled is kept for the next where only its user can write',
   assert.equal((await here.run(['validate'], { XDG_CACHE_HOME: '' })).code, 0)
   const kept = join(here.path, '.cache', 'runcast')
   assert.equal(statSync(kept).mode & 0o777, 0o700)
-  assert.ok(existsSync(join(kept, 'compiled')))
+  assert.ok(readdirSync(join(kept, 'compiled')).length > 0)
+  const open = join(here.path, 'open', 'runcast', 'compiled')
+  mkdirSync(open, { recursive: true })
+  chmodSync(open, 0o777) // others may have laid something there
+  assert.equal((await here.run(['validate'], { XDG_CACHE_HOME: join(here.path, 'open') })).code, 0)
+  assert.deepEqual(readdirSync(open), [])
   writeFileSync(join(here.path, 'no-folder'), '')
   const unkept = await here.run(['validate'], { XDG_CACHE_HOME: join(here.path, 'no-folder') })
   assert.deepEqual([unkept.code, unkept.stderr], [0, ''])
