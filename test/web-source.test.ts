@@ -135,7 +135,7 @@ for (const format of ['chat', 'dashstream'] as const) {
     await answer(page).getByText('Elsewhere.').waitFor()
 
     await page.getByRole('link', { name: 'Run inspector' }).click()
-    await page.getByRole('navigation', { name: 'Runs' }).getByRole('link').last().click()
+    await page.getByRole('navigation', { name: 'Runs' }).getByRole('listitem').getByRole('link').last().click()
     await page.getByRole('slider').waitFor()
   })
 }
