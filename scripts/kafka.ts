@@ -188,6 +188,7 @@ async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      help: { type: 'boolean', short: 'h', default: false },
       port: { type: 'string', default: '9092' },
       dir: { type: 'string' },
       tls: { type: 'boolean', default: false },
@@ -196,6 +197,7 @@ async function main(): Promise<void> {
     },
   })
   const [command] = positionals
+  if (values.help) return console.log(usage)
   if (command === 'install') return installKafka()
   if (command !== 'start') {
     console.error(usage)

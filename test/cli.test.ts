@@ -172,6 +172,24 @@ test('DK86 unknown commands and options are usage (2); refused values and files 
   }
 })
 
+test('DK86 the help of every command fits a terminal of 80 columns, and says what each option is', async () => {
+  using here = folder()
+  const helpOf = async (...command: string[]): Promise<void> => {
+    const { stdout, code } = await here.run([...command, '--help'])
+    assert.equal(code, 0)
+    const lines = stdout.split('\n')
+    assert.deepEqual(
+      lines.filter(line => line.length > 80 || /^ {2}-\S.*>$/.test(line) || /^ {2}-\S.*> +\(/.test(line)),
+      [],
+      command.join(' '),
+    )
+    const listed = lines.slice(lines.indexOf('Commands:') + 1)
+    const inner = lines.includes('Commands:') ? listed.flatMap(line => /^ {2}(\w+)/.exec(line)?.[1] ?? []) : []
+    for (const name of inner) if (name !== 'help') await helpOf(...command, name)
+  }
+  await helpOf()
+})
+
 test('DK86 run refuses parts that come later, and says so', async () => {
   using here = folder()
   await here.run(['init', 'my-agent', '--streaming-backend', 'redis'])

@@ -147,10 +147,16 @@ test('ON17 a page over a source offers nothing that would be refused: to write, 
   await system.begin('conversation-1')
   await system.says('conversation-1', 'Said **elsewhere**.')
   for (const colorScheme of ['light', 'dark'] as const) {
-    const page = await (await person({ colorScheme })).open(`${served.url}/#/c/conversation-1`)
+    const reader = await person({ colorScheme })
+    await reader.context.addInitScript(() => {
+      const look = () => document.querySelector('textarea') && document.documentElement.setAttribute('data-wrote', '')
+      new MutationObserver(look).observe(document, { childList: true, subtree: true })
+    })
+    const page = await reader.open(`${served.url}/#/c/conversation-1`)
     await answer(page).getByText('elsewhere').waitFor()
     await page.getByText('Read only').waitFor()
     assert.equal(await page.locator('textarea').count(), 0)
+    assert.equal(await page.locator('html[data-wrote]').count(), 0, 'not for a moment, either')
     assert.equal(await page.locator('article.said').count(), 0, 'nobody said what was asked')
     await page.getByLabel('Options of this conversation').click()
     const offered = await page.getByRole('main').getByRole('button').allInnerTexts()

@@ -433,12 +433,18 @@ test('ON13 a screen reader is told what happens, step by step and at the end, no
   const talker = createTalker()
   const all = await setUp(t, talker.agent)
   if (!all) return
-  const page = await (await all.person()).open(all.served.url)
+  const page = await (await all.person({ viewport: { width: 320, height: 420 } })).open(all.served.url)
   await say(page, 'talker', 'Talk')
   const told = page.locator('p.unseen[role=status]')
   await told.filter({ hasText: 'Finding words' }).waitFor({ state: 'attached' })
   await answer(page).getByText('word5').waitFor()
   assert.equal(await told.textContent(), 'Finding words')
+  // An answer longer than the page, which has no link yet: what is above is reached by keys.
+  await page.waitForFunction(() => {
+    const { scrollHeight = 0, clientHeight = 0 } = document.querySelector('.scroll') ?? {}
+    return scrollHeight > clientHeight
+  })
+  assert.deepEqual(await violationsOf(page), [])
   talker.release()
   await told.filter({ hasText: 'The answer is complete.' }).waitFor({ state: 'attached' })
 })
@@ -485,6 +491,19 @@ for (const [name, options] of Object.entries({
     await page.getByRole('navigation').waitFor({ state: 'hidden' })
   })
 }
+
+test('the docs page is readable in both schemes, and on a phone without sideways scrolling', async t => {
+  const all = await setUp(t)
+  if (!all) return
+  for (const colorScheme of ['light', 'dark'] as const) {
+    const page = await (await all.person({ colorScheme, viewport: { width: 320, height: 640 } })).open(
+      `${all.served.url}/docs`,
+    )
+    assert.deepEqual(await violationsOf(page), [])
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+    assert.equal(wide, 0)
+  }
+})
 
 test('ON13 the first load is small, and the chart library comes with the first chart', async t => {
   const all = await setUp(t)

@@ -45,7 +45,8 @@ export async function openTopic(spec: string, options: TopicOptions): Promise<Ka
       failure = error
       // No other try mends what is refused.
       tries += error.code === 'unauthenticated' ? triesMax : 1
-      if (isNew && (patient || given)) warn(`${oneLine(error.message)}; trying again until it is back`)
+      if (isNew && (patient || given))
+        warn(`${oneLine(error.message).replace(/\.$/, '')}; trying again until it is back`)
     },
   })
   try {

@@ -26,16 +26,18 @@ First steps:
   $ runcast run               serves it at http://127.0.0.1:8080
   $ runcast runs start --tail starts a run there and follows it
 
-Exit codes: 0 done or complete, 1 failed or refused, 2 wrong usage, 3 cancelled, 4 cut off, 130 interrupted.
-RUNCAST_URL and RUNCAST_TOKEN stand for --url and --token; NO_COLOR turns colours off.`,
+Exit codes: 0 done or complete, 1 failed or refused, 2 wrong usage, 3 cancelled,
+4 cut off, 130 interrupted. RUNCAST_URL and RUNCAST_TOKEN stand for --url and
+--token; NO_COLOR turns colours off.`,
   )
 
 const dockfile = () =>
   new Option('--dockfile <path>', 'a Dockfile or TOML, or the folder that has one').default(undefined, 'this folder')
 const backend = (flag: string) =>
   new Option(`${flag} <backend>`, 'where runs are kept').choices(['memory', 'sqlite', 'redis'])
-const topicHelp = `A topic: kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas. Behind a question mark: format=chat
-for chat.v1 (the topic PREFIX.* is then all five), tls=true, ca=FILE. RUNCAST_KAFKA_USERNAME, RUNCAST_KAFKA_PASSWORD and
+const topicHelp = `A topic: kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas.
+Behind a question mark: format=chat for chat.v1 (the topic PREFIX.* is then all
+five), tls=true, ca=FILE. RUNCAST_KAFKA_USERNAME, RUNCAST_KAFKA_PASSWORD and
 RUNCAST_KAFKA_MECHANISM (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512) say who we are.`
 const json = () => new Option('--json', 'one JSON object per line, for programs')
 const input = () => new Option('--input <json>', 'the input: JSON, @file, or - for stdin')
@@ -136,9 +138,11 @@ const runs = program.command('runs').description('the runs of a server')
 
 remote(runs.command('list'))
   .description('list runs, newest first')
-  .addOption(new Option('--status <status>').choices(['accepted', 'running', 'completed', 'failed', 'cancelled']))
-  .option('--agent <name>')
-  .option('--thread <id>')
+  .addOption(
+    new Option('--status <status>', 'only these').choices(['accepted', 'running', 'completed', 'failed', 'cancelled']),
+  )
+  .option('--agent <name>', 'the runs of this agent')
+  .option('--thread <id>', 'the runs of this conversation')
   .option('--limit <count>', 'how many per page', wholeNumber('a count', 1, 500))
   .option('--cursor <cursor>', 'the next page')
   .option('--all', 'every page')
@@ -160,15 +164,12 @@ remote(runs.command('start [agent]'))
   )
   .option('--tail', 'follow it to its end, and end as it did')
   .addOption(json())
-  .addHelpText(
-    'after',
-    `\nExample:\n  $ runcast runs start sales-analyst --input '{"question":"Create a chart with sales data"}' --tail`,
-  )
+  .addHelpText('after', `\nExample:\n  $ runcast runs start my-agent --input '{"name":"Ada"}' --tail`)
   .action(act(async () => (await import('./runs.ts')).start))
 
 remote(runs.command('cancel <run>'))
   .description('cancel a run and wait until it has ended')
-  .option('--reason <text>')
+  .option('--reason <text>', 'why; readers are told')
   .addOption(json())
   .action(act(async () => (await import('./runs.ts')).cancel))
 
@@ -189,7 +190,7 @@ source(program.command('tail').addArgument(new Argument('[run]', 'its id')))
   .option('--thread <id>', 'in place of a run: those of this conversation')
   .option('--agent <name>', 'in place of a run: those of this agent')
   .addOption(json())
-  .addHelpText('after', '\nThe text goes to stdout, everything else to stderr: runcast tail RUN > answer.txt')
+  .addHelpText('after', '\nThe text goes to stdout, everything else to stderr:\n  $ runcast tail RUN > answer.txt')
   .action(act(async () => (await import('./tail.ts')).tail))
 
 const sequence = (what: string, from = 1) => wholeNumber(what, from, Number.MAX_SAFE_INTEGER)
@@ -245,7 +246,9 @@ source(program.command('diff <run> [other]'))
 
 windowed(source(program.command('export <run>')))
   .description('write the events of a run')
-  .addOption(new Option('--format <format>').choices(['json', 'ndjson', 'csv']).default('ndjson'))
+  .addOption(
+    new Option('--format <format>', 'how they are written').choices(['json', 'ndjson', 'csv']).default('ndjson'),
+  )
   .option('-o, --output <file>', 'default: stdout')
   .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' }))
   .action(act(async () => (await import('./export.ts')).exportRun))

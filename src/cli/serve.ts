@@ -32,21 +32,21 @@ export async function serve(place: string, options: ServeCommandOptions): Promis
     serveSource({ source, tenant, host, port, authenticate, web: true, logger: log.options, warn }),
   )
   const stopped = untilStopped(log, { waits: () => '' }) // before anybody hears that it is there
-  say(banner(source.name, served.url))
+  say(banner(source.name, served.url, place.startsWith('kafka://')))
   log.logger.info(`serving ${source.name} at ${served.url}`)
   const code = await stopped
   await served.stop()
   return code
 }
 
-function banner(name: string, url: string): string {
+function banner(name: string, url: string, isTopic: boolean): string {
   const { bold, cyan, dim } = coloursOf(process.stdout)
   return [
     `Runcast shows ${name} at ${bold(cyan(url))}`,
     '',
     `  open    ${url}/            the page: conversations and runs`,
     `          ${url}/docs        the API, for people`,
-    `          ${url}/health      how far the reading is`,
+    ...(isTopic ? [`          ${url}/health      how far the reading is`] : []),
     '',
     dim('Ctrl-C stops it. Nothing is written to what it reads.'),
   ].join('\n')

@@ -27,7 +27,7 @@ export function docsPage({ info, paths }: OpenApi): string {
     Object.entries(methods).map(([method, operation]) => operationHtml(method, path, operation)),
   )
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>${text(info.title)} API</title><style>${style}</style></head><body><main>
+<link rel="icon" href="favicon.svg"><title>${text(info.title)} API</title><style>${style}</style></head><body><main>
 <h1>${text(info.title)} <small>${text(info.version)}</small></h1><p>${text(info.description ?? '')}
 Machine readable: <a href="openapi.json">openapi.json</a></p>${operations.join('')}</main></body></html>`
 }
@@ -60,6 +60,8 @@ function text(raw: string): string {
   return raw.replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`)
 }
 
-const style = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}main{max-width:60rem;margin:2rem auto;padding:0 1rem}
+const style = `:root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif;color:light-dark(#111,#eee);background:light-dark(#fff,#141414)}
+main{max-width:60rem;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}a{color:light-dark(#2038c0,#a4b4ff)}
 section{border-top:1px solid #8884;padding:.5rem 0}h2{font-size:1.1rem}h2 span{font-weight:700;color:light-dark(#064,#7fc)}.delete{color:light-dark(#a00,#f99)!important}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.2rem .6rem .2rem 0;vertical-align:top;font-weight:400}pre{overflow:auto;background:#8882;padding:.8rem}small{opacity:.6}`
+table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.2rem .6rem .2rem 0;vertical-align:top;font-weight:400}pre{overflow:auto;background:#8882;padding:.8rem}small{opacity:.7}
+@media(max-width:40rem){tr{display:block;padding:.3rem 0}th,td{display:inline;padding-right:.6rem}}`

@@ -21,6 +21,8 @@ export interface ChatProps {
   readonly server: Server
   readonly thread: string
   readonly isNew: boolean
+  /** The server has said what it offers, or cannot be reached. */
+  readonly isKnown: boolean
   readonly agents: readonly AgentChoice[]
   /** The conversations, where others lead them and nobody can write. */
   readonly others: ConversationList | undefined
@@ -115,11 +117,12 @@ export function Chat(props: ChatProps) {
             {problem}
           </p>
         )}
-        {others ? (
+        {others && (
           <p className="muted small read-only">
             Read only: what others say appears here. To ask or answer, go where they do.
           </p>
-        ) : (
+        )}
+        {props.isKnown && !others && (
           <Composer
             agents={agents}
             agent={agent}
@@ -181,7 +184,8 @@ function Scroller({ children, newest, sticks }: { children: React.ReactNode; new
   }
   return (
     <div className="scroll-frame">
-      <div ref={place} className="scroll" onScroll={look}>
+      {/* A long answer that is not done yet has nothing else that takes the focus, and is scrolled by keys too. */}
+      <div ref={place} className="scroll" onScroll={look} role="region" aria-label="Conversation" tabIndex={0}>
         <div className="column">{children}</div>
       </div>
       {away && (

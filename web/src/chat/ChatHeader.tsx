@@ -10,6 +10,7 @@ export interface ChatHeaderProps {
   readonly thread: string
   readonly title: string | undefined
   readonly begun: boolean
+  readonly isKnown: boolean
   readonly readOnly: boolean
   readonly changed: () => void
   readonly gone: () => void
@@ -24,7 +25,7 @@ const formats = [
 ] as const
 
 export function ChatHeader(props: ChatHeaderProps) {
-  const { server, thread, title, begun, readOnly, changed, gone, showMenu, menuShown } = props
+  const { server, thread, title, begun, isKnown, readOnly, changed, gone, showMenu, menuShown } = props
   const [editing, setEditing] = useState(false)
   const [failed, setFailed] = useState<string>()
   const asking = useRef<HTMLDialogElement>(null)
@@ -80,7 +81,7 @@ export function ChatHeader(props: ChatHeaderProps) {
           </button>
         </form>
       ) : (
-        <h1>{title ?? (readOnly ? 'Conversations' : 'New chat')}</h1>
+        <h1>{title ?? (readOnly ? 'Conversations' : isKnown ? 'New chat' : '')}</h1>
       )}
       {kept && !editing && (
         <details

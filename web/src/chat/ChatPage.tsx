@@ -12,9 +12,12 @@ import { useConversations } from './use-conversations.ts'
 
 export function ChatPage({ server, thread }: { server: Server; thread: string | undefined }) {
   const [draft, setDraft] = useState(newThread)
-  const [{ agents, readOnly }, setOffer] = useState<Offer>(unknownOffer)
+  const [offer, setOffer] = useState<Offer>()
   const [failed, setFailed] = useState<RuncastError>()
   const [menu, setMenu] = useState(false)
+  const { agents, readOnly } = offer ?? unknownOffer
+  // Until then nothing is shown that would be taken away again: a place to write, over what others write.
+  const isKnown = offer !== undefined || failed !== undefined
   const list = useConversations(server, readOnly)
   const open = thread ?? draft
 
@@ -48,7 +51,7 @@ export function ChatPage({ server, thread }: { server: Server; thread: string | 
         list={list}
         open={thread}
         shown={menu}
-        begin={readOnly ? undefined : begin}
+        begin={readOnly || !isKnown ? undefined : begin}
         close={() => setMenu(false)}
       />
       <Chat
@@ -56,6 +59,7 @@ export function ChatPage({ server, thread }: { server: Server; thread: string | 
         server={server}
         thread={open}
         isNew={thread === undefined}
+        isKnown={isKnown}
         agents={agents}
         others={readOnly ? list : undefined}
         title={conversation?.title}
