@@ -34,9 +34,7 @@ const nodeMin = { 22: 22, 24: 6 }
 const purpose = process.argv[2] ?? 'test'
 const lock = packagesOf(join(root, 'package-lock.json'))
 if (!isInstalled()) install()
-link('node', join('..', nodePackage, 'bin', 'node'))
-// Where `npx runcast` looks first, also in a folder below: else it installs the clone somewhere else, with npm's warnings.
-link('runcast', join('..', '..', 'bin', 'runcast.js'))
+linkNode()
 const node = projectNode()
 if (!isPageFresh()) buildPage()
 
@@ -86,12 +84,11 @@ function npmFile() {
   return join(dirname(process.execPath), 'node_modules', 'npm', 'bin', 'npm-cli.js')
 }
 
-/** Programs that are called by name. npm 9 takes the link to `node` away again when it drops the Nodes of other platforms. */
-function link(name, target) {
-  const dir = join(root, 'node_modules', '.bin')
-  const file = join(dir, name)
-  if (process.platform === 'win32' || existsSync(file) || !existsSync(join(dir, target))) return
-  symlinkSync(target, file)
+/** npm 9 takes the link away again when it drops the Nodes of other platforms. Scripts find `node` by it. */
+function linkNode() {
+  const link = join(root, 'node_modules', '.bin', 'node')
+  if (process.platform === 'win32' || existsSync(link) || !existsSync(join(root, nodeFile))) return
+  symlinkSync(join('..', nodePackage, 'bin', 'node'), link)
 }
 
 function projectNode() {

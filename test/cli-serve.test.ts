@@ -86,6 +86,7 @@ test('ON17 runcast serve shows a topic: its runs, conversations, lag and coverag
     await until('all is sent', async () => (await sink.lag())?.events === 0)
     const topics = format === 'chat' ? `${topic}.*?format=chat` : topic
     await using server = await serving(here, [`kafka://${service.brokers.join(',')}/${topics}`])
+    assert.match(server.stdout, /\/health +how far the reading is/)
     const health = await until('it has read all', async () => {
       const { body } = await ask(`${server.url}/health`)
       return (body['source'] as { state: string }).state === 'live' && body
@@ -120,6 +121,7 @@ test('runcast serve shows a file that a server writes, live, with what its users
   await using there = connect(server.url)
   assert.equal((await there.get(first)).status, 'completed')
   assert.equal('source' in (await ask(`${server.url}/health`)).body, false, 'a file does not lag')
+  assert.doesNotMatch(server.stdout, /how far the reading is/)
   const { body } = await ask(`${server.url}/conversations`)
   assert.deepEqual(
     (body['conversations'] as { id: string; title: string }[]).map(({ id, title }) => [id, title]),

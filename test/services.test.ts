@@ -1,9 +1,10 @@
 // The test services judged by their own users' clients, so that a red test elsewhere means Runcast and not the machine.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { Admin, Consumer, Producer, stringDeserializers, stringSerializers } from '@platformatic/kafka'
 import pg from 'pg'
@@ -14,6 +15,13 @@ import * as redis from './services/redis.ts'
 import { needs, serviceOrSkip } from './services/require.ts'
 
 describe('kafka', () => {
+  test('the script that starts a broker says how it is called', () => {
+    const script = join(import.meta.dirname, '../scripts/kafka.ts')
+    const { status, stdout } = spawnSync(process.execPath, [script, '--help'], { encoding: 'utf8' })
+    assert.equal(status, 0)
+    assert.match(stdout, /^node scripts\/kafka\.ts start /)
+  })
+
   test('what was produced is consumed, in order, also after the broker was killed and started again', async t => {
     if (!needs(t, 'kafka', kafka.missing())) return
     await using broker = await kafka.startKafka()
