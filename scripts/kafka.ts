@@ -22,6 +22,8 @@ export interface KafkaOptions {
   readonly dir?: string
   /** Of the listener without TLS or SASL; default: a free one. */
   readonly port?: number
+  /** Where clients are told to come instead, such as the port of a proxy. Default: `port`. */
+  readonly advertisedPort?: number
   /** Adds a listener with TLS, `secure`, with a certificate made for it. */
   readonly tls?: boolean
   /** The user of the `secure` listener, by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
@@ -105,7 +107,7 @@ function properties({ dir, port, controllerPort, securePort, options }: Layout):
     'controller.listener.names=CONTROLLER',
     'inter.broker.listener.name=OPEN',
     `listeners=${open},CONTROLLER://127.0.0.1:${controllerPort}${secure}`,
-    `advertised.listeners=${open}${secure}`,
+    `advertised.listeners=OPEN://127.0.0.1:${options.advertisedPort ?? port}${secure}`,
     `listener.security.protocol.map=OPEN:PLAINTEXT,CONTROLLER:PLAINTEXT,SECURE:${security}`,
     `log.dirs=${join(dir, 'data')}`,
     // A topic that nobody made is an error of ours, to be seen.

@@ -1,11 +1,20 @@
-// What we write to Kafka by hand is what the client would have written: its own reader, and ours, get the same records.
+// What we write to Kafka by hand is what the client would have written: its own reader, and ours, get the same records;
+// and a real broker takes what is sent again as what it has already.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { zstdDecompressSync } from 'node:zlib'
 import * as kafka from '@platformatic/kafka'
 import fc from 'fast-check'
+import { clientOptions } from '../src/kafka/client.ts'
+import { createSender } from '../src/kafka/produce.ts'
 import { recordBatches } from '../src/kafka/record-batches.ts'
 import { headerBytes, type NewRecord, writeBatch } from '../src/kafka/write-batches.ts'
+import { cutPipe } from './cut-pipe.ts'
+import { deps, names, recordsOf } from './kafka-topics.ts'
+import { freePort } from './services/child.ts'
+import { missing, startKafka } from './services/kafka.ts'
+import { needs } from './services/require.ts'
+import { until } from './until.ts'
 
 const text = fc.string({ maxLength: 200, unit: 'binary' })
 const record = fc.record({
@@ -92,5 +101,60 @@ test('DF20 records of one batch may be years apart, in any order', () => {
   assert.deepEqual(
     batch?.records().map(({ timestamp }) => timestamp),
     times,
+  )
+})
+
+test('DF20 H42 H43 records whose answer was lost are sent again and stand there once; numbers go on behind them, and behind an abort', async t => {
+  if (!needs(t, 'kafka', missing())) return
+  const port = await freePort()
+  await using pipe = await cutPipe({ port }, { random: Math.random })
+  await using broker = await startKafka({ port, advertisedPort: pipe.port })
+  const { topic, transactionalId } = names()
+  const base = clientOptions({ brokers: [`127.0.0.1:${pipe.port}`] }, 'test')
+  const admin = new kafka.Admin(base)
+  const producer = new kafka.Producer({ ...base, transactionalId, idempotent: true })
+  const newSender = () => createSender({ kafka, producer, base, sleep: deps.sleep })
+  const [before, sender] = [newSender(), newSender()]
+  t.after(() => Promise.all([before.close(), sender.close(), producer.close(true), admin.close()]))
+  const topicBefore = `${topic}-before`
+  await admin.createTopics({ topics: [topicBefore, topic], partitions: 2, replicas: 1 })
+  const records = (words: string, to = topic): NewRecord[] =>
+    words.split('').map((word, i) => ({
+      topic: to,
+      partition: i % 2,
+      key: Buffer.from('k'),
+      value: Buffer.from(word),
+      headers: [],
+      timestamp: deps.now(),
+    }))
+  const begin = () => producer.beginTransaction({ producerId: -1n, producerEpoch: -1 })
+
+  // Connects everyone but the sender, the broker to itself too: the connection that is cut below is the sender's. The
+  // second transaction begins when the first one is written down everywhere.
+  for (let n = 0; n < 2; n++) {
+    const early = await begin()
+    await before.send(early, records('__', topicBefore))
+    await early.commit()
+  }
+  const first = await begin()
+  const { cuts } = pipe
+  pipe.plan = { cutAfterBytes: [1, 1] }
+  const sending = sender.send(first, records('abc'))
+  await until('the answer is lost', () => pipe.cuts > cuts)
+  pipe.plan = {}
+  await sending
+  await sender.send(first, records('de'))
+  await first.commit()
+  const aborted = await begin()
+  await sender.send(aborted, records('xyz'))
+  await aborted.abort()
+  const last = await begin()
+  await sender.send(last, records('fg'))
+  await sender.send(last, records('h'))
+  await last.commit()
+  const read = await recordsOf(broker, topic)
+  assert.deepEqual(
+    [0, 1].map(own => read.flatMap(({ partition, value }) => (partition === own ? String(value) : [])).join('')),
+    ['acdfh', 'beg'],
   )
 })
