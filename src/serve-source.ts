@@ -13,7 +13,7 @@ import type { AppOptions } from './transports/http/parts.ts'
 type Unused = 'runs' | 'deps' | 'source' | 'sink' | 'rest' | 'streaming' | 'asyncRuns' | 'direct' | 'faces'
 
 export interface ServeSourceOptions extends ListenOptions, Partial<Omit<AppOptions, Unused>> {
-  /** What is shown. The server disposes of it. */
+  /** What is shown. The server disposes of it, once it listens. */
   readonly source: Source
   /** Whose runs everyone sees, whoever they are. Default: those of who asks; without `authenticate`, of `default`. */
   readonly tenant?: string | undefined
@@ -54,7 +54,12 @@ export async function serveSource(options: ServeSourceOptions): Promise<Listenin
       await source[Symbol.asyncDispose]()
     },
   }
-  return listen(given, behind, 0)
+  try {
+    return await listen(given, behind, 0)
+  } catch (error) {
+    await folded[Symbol.asyncDispose]() // the source is its owner's still, to try again
+    throw error
+  }
 }
 
 function readOnlyConversations(conversations: Conversations, name: string): Conversations {

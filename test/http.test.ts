@@ -7,8 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
+import { realDeps } from '../src/deps.ts'
 import type { Log } from '../src/log.ts'
+import { serveSource } from '../src/serve-source.ts'
 import { type Served, type ServeOptions, serve } from '../src/server.ts'
+import { readOnly } from '../src/sources/read-only.ts'
 import { until } from './until.ts'
 
 const counter = defineAgent(
@@ -88,6 +91,26 @@ const connectionsOf = ({ app }: Served) =>
   new Promise<number>((resolve, reject) =>
     app.fastify.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
   )
+
+/** A log that counts who watches it, and how many ever began to. */
+function watchedLog(inner: Log) {
+  const count = { now: 0, begun: 0 }
+  const log: Log = {
+    ...inner,
+    watch(key, ring) {
+      const bell = inner.watch(key, ring)
+      count.now++
+      count.begun++
+      return {
+        [Symbol.dispose]() {
+          count.now--
+          bell[Symbol.dispose]()
+        },
+      }
+    },
+  }
+  return { log, count }
+}
 
 const get = (path: string, headers = '') => `GET ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`
 
@@ -403,32 +426,19 @@ test('PX1 a reader that leaves while the log looks for its run keeps no place', 
   const found = Promise.withResolvers<void>()
   let isSlow = false
   let asked = false
-  let watched = 0
-  let watching = 0
   const inner = memory()
-  const log: Log = {
+  const { log, count } = watchedLog({
     ...inner,
     async head(run) {
       asked = isSlow
       if (isSlow) await found.promise
       return inner.head(run)
     },
-    watch(key, ring) {
-      const bell = inner.watch(key, ring)
-      watched++
-      watching++
-      return {
-        [Symbol.dispose]() {
-          watching--
-          bell[Symbol.dispose]()
-        },
-      }
-    },
-  }
+  })
   await using served = await serving({ log, idleMs: 600_000 })
   const run = await started(served, {}, '?agent=silent')
   await until('it runs', async () => ((await inner.head(run))?.last ?? 0) > 0)
-  const before = { watching, connections: await connectionsOf(served) }
+  const before = { ...count, connections: await connectionsOf(served) }
   isSlow = true
   const { hostname, port } = new URL(served.url)
   const socket = connect({ host: hostname, port: Number(port) })
@@ -436,10 +446,20 @@ test('PX1 a reader that leaves while the log looks for its run keeps no place', 
   await until('the log is asked', () => asked)
   socket.destroy()
   await until('the server sees it', async () => (await connectionsOf(served)) <= before.connections)
-  const sofar = watched
+  const { begun } = count
   found.resolve()
-  await until('the run is read', () => watched > sofar)
-  await until('its end', () => served.app.streams.open === 0 && watching === before.watching)
+  await until('the run is read', () => count.begun > begun)
+  await until('its end', () => served.app.streams.open === 0 && count.now === before.now)
+})
+
+test('a source that cannot be served, because its port is taken, is followed by nobody then', async () => {
+  await using served = await serving()
+  const { log, count } = watchedLog(memory())
+  await using source = readOnly(log, 'the log', realDeps)
+  const shown = serveSource({ source, tenant: 'default', port: Number(new URL(served.url).port) })
+  await assert.rejects(shown, { code: 'EADDRINUSE' })
+  assert.ok(count.begun > 0)
+  assert.equal(count.now, 0)
 })
 
 test('PX1 H117 open streams are counted, and gone from the count, with their places, when they end', async () => {
