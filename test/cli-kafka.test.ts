@@ -81,6 +81,18 @@ test('a broker that is away is a failure within some tries, not a wait', async (
   assert.match(mistaken.stderr, /is not the address of a server; give one such as .*, or a file or topic as --source/)
 })
 
+test('tail of a topic that is not there ends at once by Ctrl-C, and by itself once --max-wait is over', async () => {
+  using here = folder()
+  const away = ['tail', 'r1', '--source', 'kafka://127.0.0.1:1/nowhere']
+  await using patient = here.start(away)
+  await patient.saw(/trying again/)
+  patient.child.kill('SIGINT')
+  assert.equal((await patient.ended).code, 130)
+  const { code, stderr } = await here.run([...away, '--max-wait', '500ms'])
+  assert.equal(code, 4)
+  assert.match(stderr, /gave up: the server was away for 500ms/)
+})
+
 test('H109 a kafka:// address takes TLS, an authority and each SASL mechanism, and each has an effect', async t => {
   if (!needs(t, 'kafka', kafka.missing())) return
   const sasl = { username: 'alice', password: 'open sesame' }

@@ -16,6 +16,10 @@ export interface TopicOptions {
   /** Whether it is given back once all is read that is there now, or as soon as it reads. */
   readonly from: 'caught up' | 'begun'
   readonly warn?: (message: string) => void
+  /** Ends the wait for a topic that has not been reached. */
+  readonly signal?: AbortSignal | undefined
+  /** Whether the brokers are away, as long as the topic has not been reached. */
+  readonly onAway?: ((away: boolean) => void) | undefined
 }
 
 /** A broker that is away is found out within some seconds. */
@@ -25,7 +29,7 @@ const lookMs = 100
 const outageMs = 30_000
 
 export async function openTopic(spec: string, options: TopicOptions): Promise<KafkaSource> {
-  const { tenant, patient, from, warn = note } = options
+  const { tenant, patient, warn = note } = options
   const place = placeOf(spec)
   const { kafkaSource } = await import('../sources/kafka.ts')
   let tries = 0
@@ -45,12 +49,13 @@ export async function openTopic(spec: string, options: TopicOptions): Promise<Ka
       failure = error
       // No other try mends what is refused.
       tries += error.code === 'unauthenticated' ? triesMax : 1
+      if (!given) options.onAway?.(true)
       if (isNew && (patient || given))
         warn(`${oneLine(error.message).replace(/\.$/, '')}; trying again until it is back`)
     },
   })
   try {
-    await reached(source, from, () => (patient || tries < triesMax ? undefined : failure))
+    await reached(source, options, () => (patient || tries < triesMax ? undefined : failure))
   } catch (error) {
     await source[Symbol.asyncDispose]()
     const { code, message } = RuncastError.from(error)
@@ -65,12 +70,14 @@ export async function openTopic(spec: string, options: TopicOptions): Promise<Ka
 /** A run that is read in part would look like another run to who reads it once: what the topic has now is read first. */
 async function reached(
   source: KafkaSource,
-  from: TopicOptions['from'],
+  { from, signal, onAway }: TopicOptions,
   failure: () => RuncastError | undefined,
 ): Promise<void> {
   const tty = process.stderr.isTTY
   for (;;) {
     const { state, records, lag } = source.status()
+    signal?.throwIfAborted()
+    if (state === 'live' || state === 'catching_up') onAway?.(false)
     if (state === 'live' || (from === 'begun' && state === 'catching_up')) break
     const error = failure()
     if (error) throw error

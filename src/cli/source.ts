@@ -18,13 +18,16 @@ export function isServer({ source }: SourceOptions): boolean {
   return source === undefined || /^https?:\/\//.test(source)
 }
 
-export async function openSource(options: SourceOptions, more: ConnectOptions = impatient): Promise<Runs> {
+export async function openSource(
+  options: SourceOptions,
+  more: ConnectOptions & Pick<TopicOptions, 'signal' | 'onAway'> = impatient,
+): Promise<Runs> {
   const { source, url, token, tenant } = options
   if (tenant !== undefined && isServer(options)) {
     throw new RuncastError('invalid_request', '--tenant is for a file or a topic; a server knows it from --token')
   }
   if (source === undefined || isServer(options)) return remoteRuns({ url: source ?? url, token }, more)
-  const runs = await openPlace(source, { tenant, patient: more.triesMax === undefined, from: 'caught up' })
+  const runs = await openPlace(source, { ...more, tenant, patient: more.triesMax === undefined, from: 'caught up' })
   return tenant === undefined
     ? runs
     : { ...runs.as({ tenant }), [Symbol.asyncDispose]: () => runs[Symbol.asyncDispose]() }

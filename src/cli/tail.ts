@@ -37,13 +37,20 @@ export async function tail(run: string | undefined, options: TailOptions): Promi
   const interrupt = () => end(exitCodes.interrupted)
   process.once('SIGINT', interrupt)
   const patience = createPatience(options.maxWait, () => end(exitCodes.cutOff))
-  await using runs = await openSource(options, {
+  const opening = openSource(options, {
+    signal: over.signal,
+    onAway: away => (away ? patience.start() : patience.stop()),
     onConnection: (_target, connection) => {
       tell(printer, connection.state === 'waiting' ? connection : undefined, patience.waiting)
       if (connection.state === 'open') patience.stop()
       else patience.start()
     },
   })
+  await using runs = await opening.catch((error: unknown) => {
+    if (code === undefined) throw error
+    return undefined
+  })
+  if (runs === undefined) return gaveUp(options, code)
   // A file does not go away.
   if (isServer(options)) patience.start()
   try {
@@ -58,12 +65,16 @@ export async function tail(run: string | undefined, options: TailOptions): Promi
     } else await runs.follow(run, { after: options.after, types, signal: over.signal }, printer.take)
     printer.finish()
     if (code === undefined) return run === undefined ? exitCodes.ok : await endedAs(runs, run, printer)
-    if (code === exitCodes.cutOff) note(`gave up: the server was away for ${showDuration(options.maxWait ?? 0)}`)
-    return code
+    return gaveUp(options, code)
   } finally {
     patience.stop()
     process.off('SIGINT', interrupt)
   }
+}
+
+function gaveUp({ maxWait = 0 }: TailOptions, code: ExitCode = exitCodes.failed): ExitCode {
+  if (code === exitCodes.cutOff) note(`gave up: the server was away for ${showDuration(maxWait)}`)
+  return code
 }
 
 /** What is wrong with how it was called, if anything. */
