@@ -370,7 +370,7 @@ test('a run that still runs is read up to where it is, and not waited for', asyn
 test('what cannot be read is refused by what it is, with 1; wrong usage with 2', async () => {
   for (const [source, says] of [
     ['nope.db', /there is no file nope\.db/],
-    ['.', /there is no file \.; give the path/],
+    ['.', /\. is no file; give the path/],
     ['agent.ts', /agent\.ts is not a SQLite file/],
     ['ftp://host/x', /nothing here reads ftp:\/\//],
   ] as const) {

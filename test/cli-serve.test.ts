@@ -152,6 +152,8 @@ test('runcast serve shows the runs of the tenant that is named, and asks for the
   assert.equal((await ask(`${server.url}/runs`)).status, 401)
   assert.equal((await ask(`${server.url}/runs`, 'GET', undefined, { 'x-api-key': 'open sesame' })).status, 200)
   assert.equal((await ask(`${server.url}/health`)).status, 200)
+  const doctor = await here.run(['doctor', '--url', server.url, '--token', 'open sesame'])
+  assert.match(doctor.stdout, /^ok +ready +read only, no agent$/m)
 })
 
 test('runcast serve does not begin with what it cannot read, and says what to give', async () => {

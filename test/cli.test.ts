@@ -391,6 +391,16 @@ test('DK86 doctor finds a healthy folder well, and says what is wrong with a bro
   assert.match(broken.stdout, /^FAIL agents .*exports no run; it exports nothing/m)
 })
 
+test('DK86 doctor --url says once that nothing answers, and what to do', async () => {
+  using here = talking()
+  const url = `http://127.0.0.1:${await freePort()}`
+  const { code, stdout } = await here.run(['doctor', '--url', url])
+  assert.equal(code, 1)
+  assert.deepEqual(stdout.match(/^FAIL .*$/gm), [
+    `FAIL health         nothing answers at ${url}: fetch failed: connect ECONNREFUSED ${url.slice(7)}; is a server running there (npx runcast run)?`,
+  ])
+})
+
 test('DK86 doctor --url finds a proxy that buffers streams, and one that does not', async () => {
   using here = talking()
   await using server = await here.serve()

@@ -25,7 +25,7 @@ export interface DoctorOptions extends RemoteOptions {
 type Check = readonly [name: string, look: () => Promise<string>]
 
 export async function doctor({ dockfile = '.', ...remote }: DoctorOptions): Promise<ExitCode> {
-  const failed = remote.url === undefined ? await checkHere(dockfile) : await checkAll(remoteChecks(remote))
+  const failed = remote.url === undefined ? await checkHere(dockfile) : await checkThere(remote)
   say()
   say(failed === 0 ? 'everything is well' : `${counted(failed, 'problem')}, see above`)
   return failed === 0 ? exitCodes.ok : exitCodes.failed
@@ -179,18 +179,24 @@ async function checkStreaming(): Promise<string> {
 /** The run takes milliseconds; a loaded machine gets its time. */
 const runMsMax = 10_000
 
-function remoteChecks(remote: RemoteOptions): Check[] {
+async function checkThere(remote: RemoteOptions): Promise<number> {
   const url = remoteUrl(remote)
   const headers = remoteHeaders(remote)
   const ask = async (path: string) => {
-    const response = await fetch(`${url}${path}`, { headers, signal: AbortSignal.timeout(runMsMax) })
+    const signal = AbortSignal.timeout(runMsMax)
+    const response = await fetch(`${url}${path}`, { headers, signal }).catch(error => {
+      const fix = 'is a server running there (npx runcast run)?'
+      throw new RuncastError('unavailable', `nothing answers at ${url}: ${messageOf(error)}; ${fix}`)
+    })
     const body = (await response.json().catch(() => ({}))) as Record<string, unknown> & { error?: string }
     if (!response.ok) throw new RuncastError('unavailable', `${path} answered ${response.status}: ${body.error ?? ''}`)
     return body
   }
-  return [
-    ['health', async () => `version ${String((await ask('/health'))['version'])} at ${url}`],
-    ['ready', async () => `agent ${String((await ask('/ready'))['agent'])}`],
+  const health: Check = ['health', async () => `version ${String((await ask('/health'))['version'])} at ${url}`]
+  const failed = await checkAll([health])
+  if (failed > 0) return failed // all that follows would say the same
+  return checkAll([
+    ['ready', async () => readiness(await ask('/ready'))],
     ['access', async () => `${counted(((await ask('/runs?limit=1'))['runs'] as unknown[]).length, 'run')} seen`],
     [
       'streaming',
@@ -205,7 +211,12 @@ function remoteChecks(remote: RemoteOptions): Check[] {
         )
       },
     ],
-  ]
+  ])
+}
+
+/** Who only serves what others write has no agent. */
+function readiness({ agent }: Record<string, unknown>): string {
+  return typeof agent === 'string' ? `agent ${agent}` : 'read only, no agent'
 }
 
 /** fetch says only "fetch failed"; why is in its cause. */

@@ -7,7 +7,10 @@ import type { Deps } from '../runs.ts'
 import { readOnly, type Source } from './read-only.ts'
 
 export function fileSource(path: string, deps: Deps): Source {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile())
-    throw new RuncastError('not_found', `there is no file ${path}; give the path of runcast.sqlite.path`)
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (!found?.isFile()) {
+    const what = found ? `${path} is no file` : `there is no file ${path}`
+    throw new RuncastError('not_found', `${what}; give the path of runcast.sqlite.path`)
+  }
   return readOnly(sqlite({ path, readOnly: true }), `the file ${path}`, deps)
 }

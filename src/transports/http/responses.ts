@@ -177,7 +177,7 @@ function make() {
     ready: {
       200: {
         description: 'It takes work.',
-        schema: z.object({ success: z.literal(true), status: z.literal('ready'), agent: z.string() }),
+        schema: z.object({ success: z.literal(true), status: z.literal('ready'), agent: z.string().optional() }),
       },
     },
     metrics: { 200: { description: 'The metrics, in the text format of Prometheus.', types: ['text/plain'] } },
