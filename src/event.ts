@@ -181,6 +181,13 @@ export function eventIdPrefix(run: string): string {
 }
 
 const typeNames: ReadonlySet<string> = new Set(eventTypes)
+
+/** Whether a filter of events may name this: a type, or `custom:NAME`. */
+export function isTypeName(name: string): boolean {
+  const [, custom] = /^custom:(.*)$/s.exec(name) ?? []
+  return custom === undefined ? typeNames.has(name) : customNamePattern.test(custom)
+}
+
 const envelopeFields = new Set(['id', 'type', 'run_id', 'request_id', 'sequence', 'timestamp'])
 
 /** An event of the JSON wire as it is in memory: names that are no type of ours become `custom`, and keep all their fields. */

@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { z } from 'zod'
 import { RuncastError } from '../../error.ts'
-import { eventTypes } from '../../event.ts'
+import { eventTypes, isTypeName } from '../../event.ts'
 import { traceContextOf } from '../../formats/trace-context.ts'
 import { preferred } from './accept.ts'
 import type { Wire } from './frames.ts'
@@ -27,10 +27,7 @@ export function typesOf(types: string | undefined): ReadonlySet<string> | undefi
   if (types === undefined) return undefined
   const names = types.split(',').map(name => name.trim())
   for (const name of names) {
-    if (
-      !/^(custom:)?[A-Za-z_][A-Za-z0-9_]*$/.test(name) ||
-      !(eventTypes.includes(name as never) || name.startsWith('custom:'))
-    ) {
+    if (!isTypeName(name)) {
       throw new RuncastError(
         'invalid_request',
         `types: there is no event type ${JSON.stringify(name)}; there are ${eventTypes.join(', ')} and custom:NAME`,
