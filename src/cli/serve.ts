@@ -3,11 +3,12 @@
 import { RuncastError } from '../error.ts'
 import { serveSource } from '../serve-source.ts'
 import { authOf } from '../server.ts'
+import type { Source } from '../sources/read-only.ts'
 import type { ExitCode } from './exit-codes.ts'
 import { withoutFile } from './project.ts'
 import { openRunLog } from './run-log.ts'
 import { listening, survive, untilStopped } from './serving.ts'
-import { openPlace } from './source.ts'
+import { isServer, openPlace } from './source.ts'
 import { coloursOf, say } from './terminal.ts'
 
 export interface ServeCommandOptions {
@@ -18,7 +19,7 @@ export interface ServeCommandOptions {
 }
 
 export async function serve(place: string, options: ServeCommandOptions): Promise<ExitCode> {
-  if (/^https?:\/\//.test(place)) {
+  if (isServer({ source: place })) {
     throw new RuncastError('invalid_request', `${place} has a page of its own; open it, or give a topic or a file here`)
   }
   const { expose, auth } = withoutFile()
@@ -32,21 +33,21 @@ export async function serve(place: string, options: ServeCommandOptions): Promis
     serveSource({ source, tenant, host, port, authenticate, web: true, logger: log.options, warn }),
   )
   const stopped = untilStopped(log, { waits: () => '' }) // before anybody hears that it is there
-  say(banner(source.name, served.url, place.startsWith('kafka://')))
+  say(banner(source, served.url))
   log.logger.info(`serving ${source.name} at ${served.url}`)
   const code = await stopped
   await served.stop()
   return code
 }
 
-function banner(name: string, url: string, isTopic: boolean): string {
+function banner({ name, status }: Source, url: string): string {
   const { bold, cyan, dim } = coloursOf(process.stdout)
   return [
     `Runcast shows ${name} at ${bold(cyan(url))}`,
     '',
     `  open    ${url}/            the page: conversations and runs`,
     `          ${url}/docs        the API, for people`,
-    ...(isTopic ? [`          ${url}/health      how far the reading is`] : []),
+    ...(status ? [`          ${url}/health      how far the reading is`] : []),
     '',
     dim('Ctrl-C stops it. Nothing is written to what it reads.'),
   ].join('\n')
