@@ -31,7 +31,7 @@ export const zstdLevel = 6
 export function writeBatch(kafka: Kafka, records: readonly NewRecord[], numbering: Numbering): Buffer {
   const first = records[0]?.timestamp ?? 0
   const latest = records.reduce((max, { timestamp }) => Math.max(max, timestamp), first)
-  const raw = Buffer.allocUnsafe(records.reduce((sum, record) => sum + recordBytesMax(record), 0))
+  const raw = Buffer.allocUnsafe(records.reduce((sum, record) => sum + roomFor(record), 0))
   let end = 0
   for (const [i, record] of records.entries()) end = writeRecord(raw, end, record, record.timestamp - first, i)
   const params = { [constants.ZSTD_c_compressionLevel]: zstdLevel }
@@ -62,7 +62,8 @@ export function headerBytes(key: string, value: string): Buffer {
 /** Zigzag, of a number below 2^52. */
 const varintBytesMax = 8
 
-function recordBytesMax({ key, value, headers }: NewRecord): number {
+/** Bytes that a record may take, and no more. */
+function roomFor({ key, value, headers }: NewRecord): number {
   const parts = key.length + (value?.length ?? 0) + headers.reduce((sum, header) => sum + header.length, 0)
   return 1 + parts + 6 * varintBytesMax // before key, value and headers: the record's length, later, index
 }
