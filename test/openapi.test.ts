@@ -8,7 +8,10 @@ import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { createConversations } from '../src/conversations/conversations.ts'
 import { realDeps as deps } from '../src/deps.ts'
+import type { Listening } from '../src/listen.ts'
+import { serveSource } from '../src/serve-source.ts'
 import { type Served, type ServeOptions, serve } from '../src/server.ts'
+import { readOnly } from '../src/sources/read-only.ts'
 
 const counter = defineAgent(
   { name: 'counter', input: z.looseObject({ count: z.number().default(3) }), output: z.unknown() },
@@ -29,7 +32,7 @@ interface Operation {
 
 const serving = (options: Partial<ServeOptions> = {}) => serve({ agents: [counter as Agent], port: 0, ...options })
 
-async function pathsOf(served: Served): Promise<Record<string, Record<string, Operation>>> {
+async function pathsOf(served: Listening): Promise<Record<string, Record<string, Operation>>> {
   const document = (await (await fetch(`${served.url}/openapi.json`)).json()) as { paths: never }
   return document.paths
 }
@@ -211,9 +214,28 @@ test('OpenAPI describes every operation’s answers: real ones fit it, and have 
   const log = memory()
   const conversations = await createConversations({ log, db: { sqlite: ':memory:' }, deps })
   await using served = await serving({ agents: [lively as Agent], log, conversations })
+  const paths = await fitting(served, rows)
+  const described = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.keys(methods).map(one => `${one} ${path}`),
+  )
+  assert.deepEqual(new Set(described), new Set(rows.map(([operation]) => operation)))
+})
+
+test('OpenAPI says the truth of a server without agents, too', async () => {
+  await using served = await serveSource({ source: readOnly(memory(), 'nothing', deps), port: 0 })
+  await fitting(served, [
+    ['get /health', '/health', 200],
+    ['get /ready', '/ready', 200],
+    ['get /info', '/info', 200],
+    ['get /runs', '/runs', 200],
+  ])
+})
+
+/** The paths of the document, which has nothing to say against the answers to these. */
+async function fitting(served: Listening, asked: readonly Row[]) {
   const paths = (await pathsOf(served)) as never as Record<string, Record<string, { responses: Record<string, Shown> }>>
   const ajv = new Ajv2020({ strict: false, allErrors: true })
-  for (const [operation, path, status, init] of rows) {
+  for (const [operation, path, status, init] of asked) {
     const [method = '', where = ''] = operation.split(' ')
     const { responses } = paths[where]?.[method] ?? assert.fail(`${operation} is not described`)
     const answer = await fetch(served.url + path, init)
@@ -236,11 +258,8 @@ test('OpenAPI describes every operation’s answers: real ones fit it, and have 
       `${method} ${path}: ${ajv.errorsText()} ${text}`,
     )
   }
-  const described = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.keys(methods).map(one => `${one} ${path}`),
-  )
-  assert.deepEqual(new Set(described), new Set(rows.map(([operation]) => operation)))
-})
+  return paths
+}
 
 interface Shown {
   readonly content?: Record<string, { schema: Record<string, unknown> }>

@@ -167,8 +167,8 @@ function make() {
           service: z.string(),
           version: z.string(),
           timestamp: time,
-          agent: z.string(),
-          framework: z.string(),
+          agent: z.string().exactOptional().describe('Absent where none runs.'),
+          framework: z.string().exactOptional(),
           sink: vital.describe('How the export goes; of a server that exports.'),
           source: vital.describe('How the reading goes; of a server that reads topics.'),
         }),
@@ -177,7 +177,7 @@ function make() {
     ready: {
       200: {
         description: 'It takes work.',
-        schema: z.object({ success: z.literal(true), status: z.literal('ready'), agent: z.string().optional() }),
+        schema: z.object({ success: z.literal(true), status: z.literal('ready'), agent: z.string().exactOptional() }),
       },
     },
     metrics: { 200: { description: 'The metrics, in the text format of Prometheus.', types: ['text/plain'] } },
