@@ -584,3 +584,13 @@ test('PX48 a stopping server lets runs end, seals the rest as interrupted, and c
   assert.ok(!clean)
   await assert.rejects(fetch(`${served.url}/health`))
 })
+
+test('PX48 when a server stops, each of many readers hears the end of its run', async () => {
+  const served = await serving({ readersPerRunMax: 300 })
+  const run = await started(served, {}, '?agent=silent')
+  const readers = await Promise.all(Array.from({ length: 300 }, () => fetch(`${served.url}/runs/${run}/events`)))
+  await served.stop(0)
+  const bodies = await Promise.all(readers.map(reader => reader.text()))
+  assert.equal(bodies.filter(body => body.includes('event: error\ndata: ')).length, 300)
+  assert.ok(!bodies.some(body => body.includes('event: reconnect')))
+})

@@ -6,6 +6,7 @@ import { type Entry, entryOf, plainEntry } from '../../src/batch.ts'
 import { RuncastError } from '../../src/error.ts'
 import { follow, tail } from '../../src/follow.ts'
 import { type Head, inboxKey, type Key, type Log, type NewHead, runKey, tenantFeed } from '../../src/log.ts'
+import { until } from '../until.ts'
 
 export interface LogRow {
   readonly name: string
@@ -153,6 +154,65 @@ export function logSuite(row: LogRow): void {
     assert.ok(rings > 0)
     assert.equal((await log.read(runKey('r'), 0, 1)).state, 'cancelling')
     assert.equal((await log.head('r'))?.cancel_requested_at, time)
+  })
+
+  promise('a thousand readers are rung over several turns, and each hears of the newest entry', async log => {
+    await log.append(runKey('r'), 0, [], newHead('r'))
+    const deaf = new Set<number>()
+    let written = 0
+    let rung = 0
+    const look = async (n: number) => {
+      if ((await log.read(runKey('r'), 49, 1)).last === 50) deaf.delete(n)
+    }
+    const join = (n: number) => {
+      deaf.add(n)
+      const ring = () => {
+        rung++
+        void look(n)
+        if (n % 10 === 3) leave(n + 1) // some leave in the middle of a round,
+        if (written === 50 && n % 10 === 5 && n < 1_000 && !bells.has(n + 1_000)) join(n + 1_000) // some come
+      }
+      bells.set(n, log.watch(runKey('r'), ring))
+      void look(n)
+    }
+    const leave = (n: number) => {
+      bells.get(n)?.[Symbol.dispose]()
+      deaf.delete(n)
+    }
+    const bells = new Map<number, Disposable>()
+    for (let n = 0; n < 1_000; n++) join(n)
+    let rungMost = 0
+    while (written < 50) {
+      rung = 0
+      await log.append(runKey('r'), written++, [token('x')])
+      await turns(1)
+      rungMost = Math.max(rungMost, rung)
+    }
+    await until('every reader heard of the last entry', () => deaf.size === 0)
+    assert.ok(rungMost < 1_000, `${rungMost} readers were rung while nothing else had its turn`)
+    for (const bell of bells.values()) bell[Symbol.dispose]()
+  })
+
+  promise('many readers of a busy log do not keep another log from being rung', async log => {
+    for (const run of ['busy', 'quiet']) await log.append(runKey(run), 0, [], newHead(run))
+    // As many as are rung in one turn, twice, and with one more.
+    for (const readers of [64, 128, 129]) {
+      using bells = new DisposableStack()
+      for (let n = 0; n < readers; n++) bells.use(log.watch(runKey('busy'), () => {}))
+      let quietRung = false
+      const quietRings = () => quietRung
+      bells.use(log.watch(runKey('quiet'), () => (quietRung = true)))
+      const last = async (run: string) => (await log.head(run))?.last ?? 0
+      const ring = async (run: string) => log.append(runKey(run), await last(run), [token('x')])
+      await ring('busy')
+      quietRung = false
+      await ring('quiet')
+      // Without a pause, in which it would be rung anyway.
+      for (const until = performance.now() + 30_000; !quietRings(); await turns(1)) {
+        await ring('busy')
+        assert.ok(performance.now() < until, `the quiet log is not rung beside one with ${readers} readers`)
+      }
+    }
   })
 
   promise('heads are listed newest first, filtered, page by page, tenants apart', async log => {
