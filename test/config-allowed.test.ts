@@ -31,6 +31,7 @@ const refused: [unknown, RegExp][] = [
   ['toString', /"toString" is not a preset/],
   ['token,step', /"token,step" is not a preset; .*or a list/],
   [['tokn'], /"tokn" is not an event type; .*did you mean token\?/],
+  [['chta'], /"chta" is not an event type; .*did you mean chat\?/],
   [['chat'], /"chat" is a preset/],
   [[''], /"" is an empty entry/],
   [['  '], /"  " is an empty entry/],

@@ -69,8 +69,8 @@ function entryFault(entry: unknown, index: number): AllowedFault | undefined {
   if (!entry.startsWith('custom:')) {
     if (presetNames.includes(entry))
       return fault('%v is a preset, not an event type', `write allowed: ${entry}, without a list`)
-    const known = `give ${oneOf([...entryNames, 'custom:NAME'])}`
-    return fault('%v is not an event type', `${known}${nearest(entry, entryNames)}`)
+    const known = `give ${oneOf([...entryNames, 'custom:NAME'])}, or ${oneOf(presetNames)} alone`
+    return fault('%v is not an event type', `${known}${nearest(entry, [...entryNames, ...presetNames])}`)
   }
   const name = entry.slice('custom:'.length)
   if (!customNamePattern.test(name)) {
