@@ -11,6 +11,7 @@ import type { Batch } from '../src/batch.ts'
 import { exampleOf } from '../src/cli/input.ts'
 import { createPrinter } from '../src/cli/print-events.ts'
 import { logFiles, openRunLog } from '../src/cli/run-log.ts'
+import { row } from '../src/cli/runs.ts'
 import type { Body, Event } from '../src/event.ts'
 import { checked } from '../src/agent/schema.ts'
 import { arbitraryEndedRun, eventsOf } from './arbitrary-events.ts'
@@ -153,4 +154,23 @@ test('an example input fits the schema that it was made from', async () => {
     {},
   ]
   for (const schema of schemas) await checked(schema, exampleOf(schema), 'input', 'invalid_input')
+})
+
+test('a run of a list has one line on a terminal of 80 columns, and is whole where none is', () => {
+  const run_id = '0190f3a1-5c1e-7c3a-9d55-0123456789ab'
+  const created_at = '2026-01-31T12:00:00.000Z'
+  const last_sequence = 12_345
+  const counted = { first_sequence: 1, last_sequence, created_at, metadata: {} }
+  const run = { run_id, status: 'completed', agent: 'sales-analyst', framework: 'f', ...counted } as const
+  const shown = (minutes: number, thread_id?: string, columns: number | undefined = 80) =>
+    row({ ...run, ...(thread_id && { thread_id }) }, { columns, now: Date.parse(created_at) + minutes * 60_000 })
+  const head = `${run_id} completed sales-analyst   `
+  assert.equal(shown(3), `${head}  3m 12345 events`)
+  assert.equal(shown(3).length, 80)
+  assert.equal(shown(60 * 24 * 40.5), `${head} 40d 12345 events`)
+  assert.equal(shown(-1), `${head}  0s 12345 events`)
+  assert.equal(shown(90, 'a-conversation'), `${head}  1h 12345 event…`)
+  assert.equal(shown(90, 'a-conversation', 120), `${head}  1h 12345 events thread a-conversation`)
+  const whole = row({ ...run, thread_id: 'a-conversation' }, { columns: undefined, now: 0 })
+  assert.equal(whole, `${head} ${created_at} 12345 events thread a-conversation`)
 })

@@ -18,7 +18,8 @@ export async function list({ json, all, ...options }: Json & ListFilter & { all?
   let shown = 0
   do {
     const page = await runs.list({ status, agent, thread, limit, cursor })
-    for (const run of page.runs) say(json ? JSON.stringify(run) : row(run))
+    for (const run of page.runs)
+      say(json ? JSON.stringify(run) : row(run, { columns: process.stdout.columns, now: Date.now() }))
     shown += page.runs.length
     cursor = page.next
   } while (all && cursor !== undefined)
@@ -63,9 +64,30 @@ export async function cancel(run: string, { json, reason, ...options }: Json & {
   say(json ? JSON.stringify(info) : `${run} ${info.status}`)
 }
 
-function row({ run_id, status, agent, created_at, last_sequence, thread_id }: RunInfo): string {
+interface Screen {
+  /** Of the terminal; undefined where none is, and a line is whole. */
+  readonly columns: number | undefined
+  /** ms since the epoch. */
+  readonly now: number
+}
+
+/** On a terminal each run has one line: how long ago it was, and no more than fits; an id is never cut. */
+export function row(run: RunInfo, { columns, now }: Screen): string {
+  const { run_id, status, agent, created_at, last_sequence, thread_id } = run
   const { green, red, yellow, cyan, dim } = coloursOf(process.stdout)
   const paint = { completed: green, failed: red, cancelled: yellow, running: cyan, accepted: dim }[status]
   const thread = thread_id === undefined ? '' : ` thread ${oneLine(thread_id, 40)}`
-  return `${run_id.padEnd(36)} ${paint(status.padEnd(9))} ${agent.padEnd(16)} ${dim(`${created_at} ${last_sequence} events${thread}`)}`
+  const when = columns === undefined ? created_at : ago(now - Date.parse(created_at)).padStart(3)
+  const [id, state, name] = [run_id.padEnd(36), status.padEnd(9), agent.padEnd(16)]
+  const rest = `${when} ${last_sequence} events${thread}`
+  const room = (columns ?? Infinity) - `${id} ${state} ${name} `.length
+  const shown = rest.length <= room ? rest : `${rest.slice(0, Math.max(0, room - 1))}…`
+  return `${id} ${paint(state)} ${name} ${dim(shown)}`
+}
+
+/** In the largest unit of which one has passed. */
+function ago(ms: number): string {
+  const units = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1000 }
+  const [unit, size] = Object.entries(units).find(([, size]) => ms >= size) ?? ['s', 1000]
+  return `${Math.max(0, Math.floor(ms / size))}${unit}`
 }
