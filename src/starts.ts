@@ -6,7 +6,7 @@ import { RuncastError, shown } from './error.ts'
 import { type Json, runIdPattern } from './event.ts'
 import { createFeeds, threadOf } from './feeds.ts'
 import { checkThread, type Head, isEnded, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
-import { type Owner, own } from './owner.ts'
+import { type Owner, own, type StopReason } from './owner.ts'
 import { persist } from './persist.ts'
 import { acceptedOf, createRecovery, isOrphan, orphan, type Resumed } from './recovery.ts'
 import { createRedactor, maskOf } from './redact.ts'
@@ -22,6 +22,7 @@ const abandonMs = 5_000
 const leaveMsMax = 2_000
 /** How long a server that stops waits for a log that is away. */
 const sealMsMax = 10_000
+const shutDown: StopReason = { kind: 'interrupted', error: 'the server is shutting down' }
 
 export interface Starts {
   start(who: Principal, agent: string | undefined, input: unknown, opts?: StartOptions): Promise<RunInfo>
@@ -64,6 +65,8 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
   const halfway = new Set<string>()
   const isOurs = (run: string) => owners.has(run) || starting.has(run) || halfway.has(run)
   let stopping = false
+  /** What begins now is over at once. */
+  let interrupting = false
 
   async function start(
     who: Principal,
@@ -280,6 +283,7 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       .catch(nothing) // the process leaves: the next one recovers
       .finally(() => owners.delete(run_id))
     owners.set(run_id, { owner: started, done })
+    if (interrupting) started.stop(shutDown)
   }
 
   async function recover(): Promise<number> {
@@ -290,18 +294,24 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
 
   async function stop(graceMs: number): Promise<void> {
     stopping = true
-    await Promise.all(starting.values())
-    const all = () => Promise.allSettled([...owners.values()].map(({ done }) => done))
-    const patience = new AbortController()
-    await Promise.race([all(), deps.sleep(graceMs, patience.signal).catch(() => {})])
-    patience.abort()
-    for (const { owner: one } of owners.values())
-      one.stop({ kind: 'interrupted', error: 'the server is shutting down' })
-    const lastWords = new AbortController()
-    await Promise.race([all(), deps.sleep(cancelGraceMs + sealMsMax, lastWords.signal).catch(nothing)])
-    lastWords.abort()
+    await settled(graceMs)
+    interrupting = true
+    for (const { owner: one } of owners.values()) one.stop(shutDown)
+    await settled(cancelGraceMs + sealMsMax)
     leaving.abort() // what the log did not take by now is for the recovery of the next process
     retention.stop()
+  }
+
+  /** Waits, but no longer than this, until nothing starts, runs, or is ended any more: an end may itself wait for a run. */
+  async function settled(msMax: number): Promise<void> {
+    const patience = new AbortController()
+    const all = async () => {
+      while (starting.size + owners.size > 0) {
+        await Promise.all([...starting.values(), ...[...owners.values()].map(({ done }) => done)])
+      }
+    }
+    await Promise.race([all(), deps.sleep(msMax, patience.signal).catch(nothing)])
+    patience.abort()
   }
 
   return {

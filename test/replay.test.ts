@@ -8,6 +8,7 @@ import { realDeps } from '../src/deps.ts'
 import { type Log, runKey } from '../src/log.ts'
 import { createRuns, type RunsOptions } from '../src/runs.ts'
 import { eventsOf } from './suites/runs.suite.ts'
+import { until } from './until.ts'
 
 /** Stands for a process that dies after so many tokens: from then on its appends are lost, and it never seals. */
 function dying(log: Log, run: string, afterEvents: number): Log {
@@ -128,4 +129,19 @@ test('an answer that was given before the crash is not asked for again', async (
   assert.equal(events.filter(event => event.type === 'input').length, 2)
   assert.equal((await runs.get('r')).output, 'Ada')
   await runs.stop(0)
+})
+
+test('a server that stops does not wait for the run that others of its thread wait for: all of them are ended', {
+  timeout: 60_000,
+}, async () => {
+  const asks = defineAgent({ name: 'asks', restart: 'replay' }, async (_input: unknown, ctx) => ctx.ask('for ever?'))
+  const log = memory()
+  const dead = createRuns({ log: dying(log, 'first', 2), agents: [asks], deps: realDeps })
+  await dead.start('asks', null, { run: 'first', thread: 't' })
+  await dead.start('asks', null, { run: 'second', thread: 't', onBusy: 'queue' })
+  await until('the question is asked', async () => (await log.head('first'))?.last === 2)
+  const runs = createRuns({ log, agents: [asks], deps: realDeps })
+  await runs.recover()
+  await runs.stop(0)
+  for (const run of ['first', 'second']) assert.equal((await log.head(run))?.status, 'failed', run)
 })
