@@ -243,7 +243,8 @@ async function arrival(log: Log, key: Key, after: number, { entries }: Sent): Pr
   return at === entries.length ? 'ours' : 'foreign' // an append is all or nothing
 }
 
-function encoded(body: Body, time: number, bytesMax = eventBytesMax): Entry {
+/** The event as an entry; throws when it is no JSON, or larger than an event may be. */
+export function encoded(body: Body, time: number, bytesMax = eventBytesMax): Entry {
   let entry: Entry
   try {
     entry = entryOf(body, time)

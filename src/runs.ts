@@ -4,6 +4,7 @@ import type { Agent } from './agent/define.ts'
 import { type Batch, plainEntry, type Types } from './batch.ts'
 import { RuncastError, shown } from './error.ts'
 import { type Event, runIdPattern } from './event.ts'
+import { encoded } from './exit.ts'
 import type { OnBusy } from './feeds.ts'
 import { type Deliver, follow, iterate } from './follow.ts'
 import {
@@ -198,6 +199,18 @@ export function createRuns(options: RunsOptions): LocalRuns {
     const by = who.user
     // A reason is for readers: recovery may be who hands it on. An answer is for the agent, and masked at its exit.
     const given = message.type === 'cancel' ? { ...message, reason: mask(message.reason) } : message
+    if (given.type === 'input') {
+      // What the run's log cannot take is refused here: to the run it would be the loss of its log.
+      const { input_id, value } = given
+      const answer = {
+        type: 'input',
+        input_id,
+        kind: 'answer',
+        value: mask(value),
+        ...(by !== undefined && { by }),
+      } as const
+      encoded(answer, deps.now(), options.eventBytesMax)
+    }
     await told(run, { ...given, ...(by !== undefined && { by }) } as Told)
   }
 

@@ -619,6 +619,21 @@ export function runsSuite(row: RunsRow): void {
     )
   })
 
+  promise(
+    'an answer that is larger than an event may be is refused with too_large, and its run waits on',
+    async runs => {
+      const { run_id } = await runs.start('asks', {})
+      const answer = (input_id: string, value: unknown) => runs.tell(run_id, { type: 'input', input_id, value })
+      await assert.rejects(answer('ask-1', 'A'.repeat(1_000)), hasCode('too_large'))
+      await assert.rejects(answer('ask-1', 'da'.repeat(200)), hasCode('too_large'), 'as it is when it is masked')
+      await answer('ask-1', 'Ada')
+      await answer('sure', true)
+      assert.equal((await eventsOf(runs, run_id)).at(-1)?.type, 'complete')
+      assert.deepEqual((await runs.get(run_id)).output, { name: 'Ada', sure: true })
+    },
+    { eventBytesMax: 1_000, redactPatterns: [/dada/gu] },
+  )
+
   promise('H41 a blank thread is refused, and no run is left', async runs => {
     for (const thread of ['', ' ', '\t\n', '\u00a0']) {
       await assert.rejects(runs.start('counter', {}, { thread }), hasCode('invalid_request'), JSON.stringify(thread))
