@@ -190,6 +190,11 @@ export function isTypeName(name: string): boolean {
 
 const envelopeFields = new Set(['id', 'type', 'run_id', 'request_id', 'sequence', 'timestamp'])
 
+/** Whether a field is the log's to give, and no agent's. */
+export function isEnvelopeField(name: string): boolean {
+  return envelopeFields.has(name)
+}
+
 /** An event of the JSON wire as it is in memory: names that are no type of ours become `custom`, and keep all their fields. */
 export function eventOf(wire: Record<string, unknown>): Event {
   if (wire['id'] === undefined && wire['request_id'] === undefined) return wire as unknown as Event // an entry of a feed or an inbox

@@ -118,7 +118,7 @@ export function createContext(basis: ContextBasis): Context {
     metrics: (scope, metrics, options) => emit({ type: 'metrics', scope, metrics, ...options }),
     text: (content, options) => emit({ type: 'text', content, ...options }),
     chart: (chart_id, option, options) => emit({ type: 'chart', chart_id, chart_type: 'custom', option, ...options }),
-    item: data => emit({ type: 'item', data: data === undefined ? null : data }),
+    item: data => emit({ type: 'item', data }),
     bytes: (bytes, media_type = 'application/octet-stream') =>
       emit({ type: 'item', bytes: Buffer.from(bytes).toString('base64'), media_type }),
     warning: (code, message, options) => emit({ type: 'warning', code, message, recoverable: true, ...options }),

@@ -115,7 +115,7 @@ function bodyOf(value: unknown, itemsOnly: boolean): Body {
   if (value instanceof Uint8Array) {
     return { type: 'item', bytes: Buffer.from(value).toString('base64'), media_type: 'application/octet-stream' }
   }
-  return { type: 'item', data: value === undefined ? null : value }
+  return checkBody({ type: 'item', data: value })
 }
 
 /** One that is not async too: without `await` it is easily forgotten, and its output would be an empty object. */

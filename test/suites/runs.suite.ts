@@ -156,9 +156,32 @@ const spoofs = defineAgent({ name: 'spoofs' }, async (_input: unknown, ctx) => {
   return refused
 })
 
+/** Tells events as another run had them, envelope and all. */
+const forges = defineAgent({ name: 'forges' }, async function* (_input: unknown, ctx) {
+  const envelope = { id: 'other:99', run_id: 'other', request_id: 'other', sequence: 99, timestamp: 'never' }
+  yield { type: 'token', content: 'yielded', ...envelope }
+  yield { type: 'custom', name: 'newer', data: 1, other: { kept: true, type: 'complete', ...envelope } }
+  ctx.token('said', envelope as object)
+})
+
+const wrongEvents = [
+  { type: 'progress' },
+  { type: 'token' },
+  { type: 'complete' },
+  { type: 'token', content: '', channel: 'thought' },
+  { type: 'step', node_name: 'n', phase: 'begin' },
+  { type: 'tool', call_id: 'c', tool_name: 't', stage: 'done' },
+  { type: 'text', content: '', position: 'middle' },
+  { type: 'warning', code: 'c', message: 'm', severity: 'CRITICAL' },
+  { type: 'input', input_id: 'i', kind: 'answer', value: 'made up' },
+  { type: 'item', bytes: new Uint8Array(1) },
+  { type: 'item', data: () => 1 },
+  Symbol('s'),
+]
+
 const yieldsWrongly = defineAgent({ name: 'yields-wrongly' }, async function* () {
   const refused: string[] = []
-  for (const wrong of [{ type: 'progress' }, { type: 'token' }, { type: 'complete' }]) {
+  for (const wrong of wrongEvents) {
     try {
       yield wrong
     } catch (error) {
@@ -187,6 +210,7 @@ const agents: readonly Agent[] = [
   talks,
   lavish,
   spoofs,
+  forges,
   yieldsEnd,
   mixed,
   counter,
@@ -369,8 +393,10 @@ export function runsSuite(row: RunsRow): void {
     const { run_id } = await runs.start('yields-wrongly', {})
     assert.deepEqual(types(await eventsOf(runs, run_id)), ['started', 'token', 'complete'])
     const refused = (await runs.get(run_id)).output as string[]
-    assert.equal(refused.length, 3)
+    assert.equal(refused.length, wrongEvents.length)
     assert.match(refused[1] ?? '', /token\.content must be a string, not undefined/)
+    const severity = /warning\.severity must be one of debug, info, warning, error, critical, not "CRITICAL"/
+    assert.ok(refused.some(message => severity.test(message)))
   })
 
   promise('DK29 a stopped agent finds an error in its signal, and in what it waits for', async runs => {
@@ -501,6 +527,16 @@ export function runsSuite(row: RunsRow): void {
     const yielded = await eventsOf(runs, (await runs.start('yields-end', {})).run_id)
     assert.deepEqual(types(yielded), ['started', 'error'])
     assert.match((yielded.at(-1) as { error: string }).error, /cannot emit "complete"/)
+  })
+
+  promise('DK37 DK49 what an agent says of the envelope of an event is not taken', async runs => {
+    const { run_id } = await runs.start('forges', {})
+    const events = await eventsOf(runs, run_id)
+    assert.deepEqual(types(events), ['started', 'token', 'newer', 'token', 'complete'])
+    assert.deepEqual(sequences(events), upTo(5))
+    assert.ok(events.every(event => event.run_id === run_id && event.id === `${run_id}:${event.sequence}`))
+    assert.ok(!JSON.stringify(events).includes('never') && !JSON.stringify(events).includes('request_id'))
+    assert.deepEqual(events[2]?.type === 'custom' && events[2].other, { kept: true })
   })
 
   promise(
