@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { rmSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -424,6 +425,23 @@ test('H109 DF20 TLS, its authority, and each SASL mechanism have an effect', asy
     await using wrong = setup({ ...untrusted, ...names(), drainMs: 0 })
     await until('it fails', () => wrong.errors.length > 0)
     assert.notEqual(wrong.sink.state, 'sending')
+  }
+})
+
+test('a connection that is reset while we log in is told as an error, and ends no process', async () => {
+  const broker = createServer(socket => {
+    socket.on('error', () => {})
+    socket.once('data', () => socket.resetAndDestroy())
+  })
+  await once(broker.listen(0, '127.0.0.1'), 'listening')
+  try {
+    const brokers = [`127.0.0.1:${(broker.address() as AddressInfo).port}`]
+    const sasl = { mechanism: 'PLAIN', username: 'alice', password: 'open sesame' } as const
+    await using all = setup({ brokers, ...names(), sasl, drainMs: 0 })
+    await until('it is told', () => all.errors.length > 0)
+    assert.equal(all.errors[0]?.code, 'unavailable')
+  } finally {
+    broker.close()
   }
 })
 

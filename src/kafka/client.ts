@@ -1,6 +1,7 @@
 // How the sink and the source reach Kafka: one place for brokers, TLS, SASL and the client's traps. The client is an
 // optional package, loaded when it is first needed. It must never retry for ever: what fails for long is begun anew by
 // its user, who knows where to go on, and a list of errors that grows without end would fill the memory.
+import { subscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
 import type * as Client from '@platformatic/kafka'
 import { RuncastError } from '../error.ts'
@@ -32,6 +33,7 @@ export async function loadKafka(): Promise<Kafka> {
 export function clientOptions({ brokers, tls, ca, sasl }: KafkaPlace, clientId: string) {
   return {
     clientId,
+    context: ours,
     bootstrapBrokers: [...brokers],
     connectTimeout: connectMsMax,
     retries: retriesMax,
@@ -45,6 +47,15 @@ export function clientOptions({ brokers, tls, ca, sasl }: KafkaPlace, clientId: 
     ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
   }
 }
+
+const ours = Symbol('runcast')
+
+// A connection that is reset while we log in has its error emitted once to who waits for it, and once more to nobody, which
+// would end the process.
+subscribe('plt:kafka:instances', message => {
+  const { type, instance } = message as { type: string; instance: Client.Connection }
+  if (type === 'connection' && instance.context === ours) instance.on('error', () => {})
+})
 
 /** A broker that runs answers within milliseconds; one that is starting refuses at once. */
 const connectMsMax = 3_000
