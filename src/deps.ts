@@ -5,6 +5,8 @@ import type { Deps } from './runs.ts'
 
 /** Somebody waits for a sleep this short: a grace, a retry. A longer one is a deadline, and keeps no process alive. */
 const awaitedMsMax = 10_000
+/** What a timer holds: a longer time is none at all to it. */
+const timerMsMax = 2 ** 31 - 1
 
 export const realDeps: Deps = {
   now: Date.now,
@@ -15,6 +17,7 @@ export const realDeps: Deps = {
 
 /** Rejects with the signal's reason. The one of node:timers makes an error with a stack for each sleep that is cut short: every run has such sleeps. */
 function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (ms > timerMsMax) return sleep(timerMsMax, signal).then(() => sleep(ms - timerMsMax, signal))
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
     const stop = () => {

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
+import { webDeps } from '../src/client/deps.ts'
 import { realDeps } from '../src/deps.ts'
 import { createRuns } from '../src/runs.ts'
 import { eventsOf } from './suites/runs.suite.ts'
@@ -50,5 +51,30 @@ for (const [name, open] of [
       if (feed.length >= 6) break
     }
     assert.deepEqual(feed, ['accepted', 'started', 'ended', 'accepted', 'started', 'ended'])
+  })
+}
+
+for (const [name, { sleep }] of [
+  ['server', realDeps],
+  ['client', webDeps],
+] as const) {
+  test(`the clock of a ${name} sleeps longer than a timer can: not at all was what a timer made of it`, async t => {
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+    const dayMs = 86_400_000
+    let over = false
+    const slept = sleep(60 * dayMs).then(() => (over = true))
+    for (let day = 1; day <= 60; day++) {
+      assert.equal(over, false, `before day ${day}`)
+      t.mock.timers.tick(dayMs)
+      await Promise.resolve()
+      await Promise.resolve()
+    }
+    t.mock.timers.tick(dayMs) // each timer begins at the tick that ended the one before
+    await slept
+    const leaving = new AbortController()
+    const endless = assert.rejects(sleep(Number.POSITIVE_INFINITY, leaving.signal))
+    t.mock.timers.tick(60 * dayMs)
+    leaving.abort()
+    await endless
   })
 }

@@ -7,17 +7,24 @@ export const webDeps: Deps = {
   random: () => Math.random(),
   // Not crypto.randomUUID: a page that came over plain HTTP does not have it.
   id: () => Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join(''),
-  sleep: (ms, signal) =>
-    new Promise((resolve, reject) => {
-      const stop = () => {
-        clearTimeout(timer)
-        reject(new DOMException('the sleep was ended', 'AbortError'))
-      }
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', stop)
-        resolve()
-      }, ms)
-      if (signal?.aborted) stop()
-      else signal?.addEventListener('abort', stop, { once: true })
-    }),
+  sleep,
+}
+
+/** What a timer holds: a longer time is none at all to it. */
+const timerMsMax = 2 ** 31 - 1
+
+function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  if (ms > timerMsMax) return sleep(timerMsMax, signal).then(() => sleep(ms - timerMsMax, signal))
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer)
+      reject(new DOMException('the sleep was ended', 'AbortError'))
+    }
+    const timer = setTimeout(() => {
+      signal?.removeEventListener('abort', stop)
+      resolve()
+    }, ms)
+    if (signal?.aborted) stop()
+    else signal?.addEventListener('abort', stop, { once: true })
+  })
 }
