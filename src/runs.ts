@@ -153,6 +153,8 @@ export function createRuns(options: RunsOptions): LocalRuns {
   const { readersPerRunMax = 100 } = options
   const starts = createStarts(options, interrupt)
   const readers = new Map<string, number>()
+  /** Runs whose readers have all left: aborted when one comes. */
+  const unwatched = new Map<string, AbortController>()
   const mask = maskOf(options.redactPatterns)
 
   async function headOf(run: string, who: Principal): Promise<Head> {
@@ -258,6 +260,7 @@ export function createRuns(options: RunsOptions): LocalRuns {
       })
     }
     readers.set(target, watching)
+    unwatched.get(target)?.abort()
     opts.opened?.()
     const take = strict ? strictly(target, deliver) : deliver
     return follow(log, runKey(target), { after, types, signal }, take).finally(() => left(target))
@@ -267,11 +270,20 @@ export function createRuns(options: RunsOptions): LocalRuns {
     const watching = (readers.get(run) ?? 1) - 1
     if (watching > 0) readers.set(run, watching)
     else readers.delete(run)
-    const ms = options.cancelWhenUnwatchedMs
-    if (watching > 0 || ms === undefined) return
-    void deps.sleep(ms).then(() => {
-      if (!readers.has(run)) starts.cancel(run, `nobody watched for ${ms} ms`)
-    })
+    if (watching === 0 && options.cancelWhenUnwatchedMs !== undefined) forsaken(run, options.cancelWhenUnwatchedMs)
+  }
+
+  /** Cancels a run unless a reader comes in time; the wait ends with its coming, and begins anew when the last one leaves. */
+  function forsaken(run: string, ms: number): void {
+    const waiting = new AbortController()
+    unwatched.set(run, waiting)
+    const over = () => {
+      if (unwatched.get(run) === waiting) unwatched.delete(run)
+    }
+    deps.sleep(ms, waiting.signal).then(() => {
+      over()
+      starts.cancel(run, `nobody watched for ${ms} ms`)
+    }, over)
   }
 
   async function snapshot(who: Principal, run: string, at = Number.MAX_SAFE_INTEGER): Promise<View> {
