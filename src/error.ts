@@ -64,8 +64,7 @@ export class RuncastError extends Error {
   /** Any thrown value as a RuncastError: the way in for foreign errors. `code` is used when it is not one already. */
   static from(thrown: unknown, code: Code = 'internal'): RuncastError {
     if (thrown instanceof RuncastError) return thrown
-    const message = thrown instanceof Error ? thrown.message : String(thrown)
-    return new RuncastError(code, message, { cause: thrown })
+    return new RuncastError(code, saidBy(thrown), { cause: thrown })
   }
 
   /** With the code of another error, or of a run's end: it may be an agent's own. */
@@ -77,6 +76,14 @@ export class RuncastError extends Error {
   toJSON(): { success: false; error: string; code: EndCode; details: Readonly<Record<string, unknown>> } {
     return { success: false, error: this.message, code: this.code, details: this.details }
   }
+}
+
+/** What a thrown value says: anything can be thrown, and not every error has a message. */
+export function saidBy(thrown: unknown): string {
+  if (typeof thrown !== 'object' || thrown === null) return String(thrown)
+  const { message, name } = thrown as { message?: unknown; name?: unknown }
+  const said = [message, name].find(text => typeof text === 'string' && text !== '')
+  return (said as string | undefined) ?? 'an object without a message was thrown'
 }
 
 /** A code that is not ours says that something failed, and no more. */

@@ -1,11 +1,12 @@
 // The process that executes a run: its only appender. It listens to the inbox, gives the agent its turn, its context
 // and its deadline, and writes the one end. It must seal whatever happens: an agent that ignores its signal is
 // abandoned after the grace, and nothing it still does reaches the log.
+import { isNoJson } from './agent/check.ts'
 import { type Agent, perform } from './agent/define.ts'
 import { createContext, type Stored } from './agent/context.ts'
 import { checked } from './agent/schema.ts'
 import { plainEntry } from './batch.ts'
-import { RuncastError } from './error.ts'
+import { RuncastError, saidBy } from './error.ts'
 import type { Bodies, Body } from './event.ts'
 import { type ExitOptions, createExit } from './exit.ts'
 import { follow } from './follow.ts'
@@ -141,7 +142,8 @@ export function own(options: OwnerOptions): Owner {
       await exit.end(end, { status: statusOf(end), completed_at: now() })
     } catch (error) {
       // An output too large or no JSON: the run still gets its one end. A lost log cannot be written at all.
-      await exit.end(failure(error), { status: 'failed', completed_at: now() })
+      const code = end.type === 'complete' ? 'invalid_output' : 'agent_error'
+      await exit.end({ type: 'error', error: saidBy(error), code }, { status: 'failed', completed_at: now() })
     }
     return { status: statusOf(end), last: exit.last }
   }
@@ -246,6 +248,7 @@ function nothing(): undefined {}
 
 async function completed(agent: Agent, returned: unknown, latencyMs: number): Promise<Body> {
   try {
+    if (isNoJson(returned)) throw new Error(`the agent returned a ${typeof returned}; an output is JSON`)
     const output = await checked(agent.output, returned === undefined ? null : returned, 'output', 'invalid_input')
     return { type: 'complete', output, latency_seconds: latencyMs / 1000 }
   } catch (error) {
@@ -259,7 +262,7 @@ function failure(thrown: unknown): Body {
   const details = thrown instanceof RuncastError ? thrown.details : {}
   return {
     type: 'error',
-    error: thrown instanceof Error ? thrown.message : String(thrown),
+    error: saidBy(thrown),
     code: typeof code === 'string' && code !== '' ? code : 'agent_error',
     ...(Object.keys(details).length > 0 && { details: { ...details } }),
   }

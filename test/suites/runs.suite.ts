@@ -83,6 +83,15 @@ const strict = defineAgent(
   async ({ text }) => text,
 )
 
+/** What no run can end with, as it is. */
+const odd = defineAgent({ name: 'odd' }, async (what: string) => {
+  if (what === 'function') return () => 1
+  if (what === 'bigint') return 1n
+  if (what === 'large') return 'x'.repeat(2_000)
+  if (what === 'details') throw new RuncastError('conflict', 'two of them', { details: { count: 2n } })
+  throw { object: { message: 'said by an object' }, name: new TypeError(''), bare: Object.create(null) }[what] as Error
+})
+
 const everything = defineAgent({ name: 'everything' }, async function* (_input: unknown, ctx) {
   ctx.progress('read', 1.7, 'half')
   ctx.progress('read', -1)
@@ -222,6 +231,7 @@ const agents: readonly Agent[] = [
   troubled,
   misled,
   strict,
+  odd,
   everything,
   nested,
   asks,
@@ -436,6 +446,27 @@ export function runsSuite(row: RunsRow): void {
     assert.equal(info.status, 'failed')
     assert.deepEqual(info.error, { message: 'out of luck', code: 'bad_luck' })
   })
+
+  promise(
+    'DK45 what is no output ends its run with invalid_output, and whatever is thrown says something',
+    async runs => {
+      const endOf = async (what: string) => {
+        const end = (await eventsOf(runs, (await runs.start('odd', what)).run_id)).at(-1)
+        return end?.type === 'error' && [end.code, end.error]
+      }
+      assert.deepEqual(await endOf('function'), ['invalid_output', 'the agent returned a function; an output is JSON'])
+      assert.match(String(await endOf('bigint')), /^invalid_output,the complete event is no JSON: .*BigInt/)
+      assert.match(
+        String(await endOf('large')),
+        /^invalid_output,the complete event has \d+ characters; the limit is 1000:/,
+      )
+      assert.match(String(await endOf('details')), /^agent_error,the error event is no JSON: .*BigInt/)
+      assert.deepEqual(await endOf('object'), ['agent_error', 'said by an object'])
+      assert.deepEqual(await endOf('name'), ['agent_error', 'TypeError'])
+      assert.deepEqual(await endOf('bare'), ['agent_error', 'an object without a message was thrown'])
+    },
+    { eventBytesMax: 1_000 },
+  )
 
   promise('H58 every kind of event is replayed as it came live, from every cursor', async runs => {
     const { run_id } = await runs.start('everything', {})
