@@ -118,6 +118,7 @@ function directOf({
   redactPatterns,
   outputCharsMax,
   pendingBytesMax,
+  eventBytesMax,
   maxRunDurationMs,
   cancelGraceMs,
 }: ServeOptions) {
@@ -126,6 +127,7 @@ function directOf({
     ...(redactPatterns && { redactPatterns }),
     ...(outputCharsMax !== undefined && { outputCharsMax }),
     ...(pendingBytesMax !== undefined && { pendingBytesMax }),
+    ...(eventBytesMax !== undefined && { eventBytesMax }),
     ...(maxRunDurationMs !== undefined && { maxRunDurationMs }),
     ...(cancelGraceMs !== undefined && { cancelGraceMs }),
   }

@@ -340,6 +340,7 @@ effect('runcast.limits', 'bound bodies, connections, pending bytes and events', 
   assert.equal((await post(served, '/invoke', { pad: 'x'.repeat(2_000) })).status, 413)
   assert.match((await finished(served, { burst: 2_000 })).text, /"code":"overloaded"/)
   assert.match((await finished(served, { big: 3_000 })).text, /event: error\n.*1024/)
+  assert.match(await (await post(served, '/invoke/stream', { big: 3_000 })).text(), /event: error\n.*1024/)
   const run = await start(served, { silentMs: 20_000 })
   const leaving = new AbortController()
   await fetch(`${served.url}/runs/${run}/events`, { signal: leaving.signal })
