@@ -7,8 +7,11 @@ export interface Bells {
   watch(key: Key, ring: Ring): Disposable
   /** Rings the key's watchers at the end of this turn, after everything that the turn still does; many of them over several. */
   soon(key: Key): void
+  /** Rings at once those who wait for their turn: what they were to read is about to be forgotten. */
+  now(key: Key): void
   /** The logs that somebody watches. */
   keys(): Iterable<Key>
+  /** Rings those who wait for their turn, and then nobody any more. */
   clear(): void
 }
 
@@ -38,17 +41,21 @@ export function createBells(onCount: (logs: number) => void = () => {}): Bells {
   }
 
   const ringFirst = () => {
-    ringDue()
-    ringing = due.size > 0
-    if (ringing) setImmediate(ringOn)
+    try {
+      ringDue()
+    } finally {
+      // Also behind a ring that throws: the others are to be woken still.
+      ringing = due.size > 0
+      if (ringing) setImmediate(ringOn)
+    }
   }
 
   /** From the second turn on: what becomes due in a turn that has rung already waits for the next. */
   const ringOn = () => {
     ringing = due.size > 0
     if (!ringing) return
-    ringDue()
     setImmediate(ringOn)
+    ringDue()
   }
 
   const unwatched = (bell: Bell) => {
@@ -76,8 +83,10 @@ export function createBells(onCount: (logs: number) => void = () => {}): Bells {
       ringing = true
       queueMicrotask(ringFirst)
     },
+    now: key => bells.get(key)?.ringAll(),
     keys: () => bells.keys(),
     clear() {
+      for (const bell of due) bell.ringAll()
       bells.clear()
       due.clear()
       onCount(0)
@@ -110,6 +119,8 @@ class Bell {
 
   leave(watch: Watch): void {
     this.watches.delete(watch)
+    this.unheard = Math.min(this.unheard, this.watches.size)
+    this.round = Math.min(this.round, this.unheard)
     if (this.watches.size === 0) this.unwatched(this)
   }
 
@@ -134,6 +145,11 @@ class Bell {
       watch.ring()
     }
     return rung
+  }
+
+  ringAll(): void {
+    this.round = this.unheard
+    this.ring(this.round)
   }
 
   private next(): Watch | undefined {

@@ -74,14 +74,16 @@ export function memory(): Log {
     drop(key, upTo, snapshot) {
       const log = logs.get(key)
       if (!log) return
-      if (upTo === undefined) logs.delete(key)
-      else trim(log, Math.min(upTo, log.last), snapshot)
+      if (upTo === undefined) {
+        bells.now(key)
+        logs.delete(key)
+      } else trim(log, Math.min(upTo, log.last), snapshot)
       bells.soon(key)
     },
 
     async [Symbol.asyncDispose]() {
-      logs.clear()
       bells.clear()
+      logs.clear()
     },
   }
 }

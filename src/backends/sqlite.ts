@@ -265,13 +265,17 @@ export function sqlite(options: SqliteOptions): Log {
         }),
       ),
 
-    drop: (key, upTo, snapshot) => enqueue(key, () => forget(key, upTo, snapshot)),
+    drop(key, upTo, snapshot) {
+      if (upTo === undefined) bells.now(key)
+      return enqueue(key, () => forget(key, upTo, snapshot))
+    },
 
     async [Symbol.asyncDispose]() {
       if (closed) return
       flush()
-      closed = true
       bells.clear()
+      flush() // what those have said who were rung
+      closed = true
       file[Symbol.dispose]()
     },
   }

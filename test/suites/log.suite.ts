@@ -215,6 +215,52 @@ export function logSuite(row: LogRow): void {
     }
   })
 
+  promise('who stays is not rung in place of those who have left', async log => {
+    await log.append(runKey('r'), 0, [], newHead('r'))
+    let rung = 0
+    using _last = log.watch(runKey('r'), () => rung++)
+    const leaving = Array.from({ length: 1_000 }, () => log.watch(runKey('r'), () => {}))
+    await log.append(runKey('r'), 0, [token('x')])
+    await turns(1)
+    for (const bell of leaving) bell[Symbol.dispose]()
+    rung = 0
+    await turns(100)
+    assert.ok(rung < 10, `rung ${rung} times`)
+  })
+
+  promise('many readers hear the end of a run that is dropped behind it', async log => {
+    const ended = await manyFollow(log)
+    await log.append(runKey('r'), 0, [complete()])
+    await log.drop(runKey('r'))
+    await until('all have heard the end', () => ended() === crowd)
+  })
+
+  promise('many readers hear what was appended when the log is closed behind it', async log => {
+    const ended = await manyFollow(log)
+    await log.append(runKey('r'), 0, [complete()])
+    await log[Symbol.asyncDispose]()
+    await until('all have heard the end', () => ended() === crowd)
+  })
+
+  promise('what a ring throws is thrown, and keeps nobody else from being rung', async log => {
+    const ended = await manyFollow(log)
+    using _bell = log.watch(runKey('r'), () => {
+      throw new Error('from a ring')
+    })
+    const others = await manyFollow(log)
+    const thrown: Error[] = []
+    process.setUncaughtExceptionCaptureCallback(error => thrown.push(error))
+    try {
+      await log.append(runKey('r'), 0, [token('a')])
+      await log.append(runKey('r'), 1, [complete()])
+      await until('all have heard the end', () => ended() + others() === 2 * crowd)
+    } finally {
+      process.setUncaughtExceptionCaptureCallback(null)
+    }
+    assert.ok(thrown.length > 0)
+    for (const { message } of thrown) assert.equal(message, 'from a ring')
+  })
+
   promise('heads are listed newest first, filtered, page by page, tenants apart', async log => {
     for (let n = 0; n < 7; n++) {
       const more = { created_at: time + (n >> 1), tenant: n === 6 ? 'other' : 'default', agent: n % 2 ? 'odd' : 'even' }
@@ -391,6 +437,24 @@ async function readAll(log: Log, run: string, after: number): Promise<string[]> 
     after = batch.last
     seen.push(...batch.events.map(event => (event.type === 'token' ? event.content : event.type)))
   }
+}
+
+/** More readers than are rung in one turn. */
+const crowd = 200
+
+/** Lets many follow the run `r`; says how many of them have come to its end. */
+async function manyFollow(log: Log): Promise<() => number> {
+  if (!(await log.head('r'))) await log.append(runKey('r'), 0, [], newHead('r'))
+  let ended = 0
+  for (let n = 0; n < crowd; n++) {
+    const following = follow(log, runKey('r'), {}, () => {})
+    following.then(
+      () => ended++,
+      () => {},
+    )
+  }
+  await turns(crowd)
+  return () => ended
 }
 
 /** Lets the event loop turn, so that bells ring. */
