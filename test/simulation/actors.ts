@@ -27,9 +27,12 @@ function cut<T>(signal: AbortSignal): Promise<T> {
 }
 
 /** Starts one run, again and again with its key while that may help. The run's id when it was accepted. */
-export async function startOne(world: World, number: number): Promise<{ run: string; input: Input } | undefined> {
+export async function startOne(
+  world: World,
+  number: number,
+  input = drawInput(world),
+): Promise<{ run: string; input: Input } | undefined> {
   const { promised } = world
-  const input = drawInput(world)
   const agent = world.chance(0.2) ? deterministic : 'any'
   const key = world.chance(0.8) ? `key-${number}` : undefined
   const options = {
@@ -99,12 +102,12 @@ export async function answerOne(world: World, run: string): Promise<void> {
 }
 
 /** Reads a run to its end, whatever happens on the way. */
-export async function readOne(world: World, run: string): Promise<void> {
+export async function readOne(world: World, run: string, lateMs?: number): Promise<void> {
   const kind = world.pick(['local', 'client'] as const)
   const seen: Seen = { run, kind, events: [], done: false }
   world.counts.readers++
   world.seen.push(seen)
-  await world.sleep(world.chance(0.5) ? 10 : 20_000) // late
+  await world.sleep(lateMs ?? (world.chance(0.5) ? 10 : 20_000))
   if (kind === 'local') await readLocally(world, seen)
   else await readAsClient(world, seen)
   seen.done = true

@@ -18,6 +18,11 @@ export interface Outcome extends Counts {
 }
 
 const startsPerSeed = 60
+/** More readers of one run than are rung in one turn, even while some are cut. */
+const crowdMin = 80
+const crowdMax = 150
+/** One seed in so many has such a run. Not by the dice, which would make other simulations of all seeds. */
+export const crowdEvery = 5
 const faultsMs = 60_000
 /** Far more than anything needs whose backend works: a run of two minutes, its queue, a backoff of half a minute. */
 const healMsMax = 3_600_000
@@ -35,6 +40,7 @@ export async function simulate(seed: number, spoil?: (log: Log) => Log): Promise
   work(world.boot())
   const readingThreads = seenThreads.map(seen => readThread(world, seen, leaving.signal))
   for (let number = 0; number < startsPerSeed; number++) work(live(world, number, work))
+  if (seed % crowdEvery === 0) work(gather(world, work))
   if (world.chance(0.7)) work(restarts(world))
   if (world.chance(0.5)) work(outages(world))
 
@@ -83,6 +89,18 @@ async function goesOn(world: World, thread: string): Promise<boolean> {
   }
   run().catch(thrown => world.failures.push(thrown as Error))
   return world.clock.runUntil(() => ended, healMsMax)
+}
+
+/** A run that many read, which says more than one thing while they are rung. */
+async function gather(world: World, work: (task: Promise<unknown>) => void): Promise<void> {
+  await world.sleep(faultsMs)
+  const input: Input = { shape: 'awaits', count: 30 + world.below(60), pauseMs: 1 + world.below(2_000), padding: 0 }
+  let started: Awaited<ReturnType<typeof startOne>>
+  for (let number = startsPerSeed; started === undefined; number++) started = await startOne(world, number, input)
+  const { run } = started
+  for (let readers = crowdMin + world.below(crowdMax - crowdMin + 1); readers > 0; readers--)
+    work(readOne(world, run, 1_000))
+  if (world.chance(0.2)) await cancelOne(world, run)
 }
 
 /** A run from its start to the last of its readers. */

@@ -113,7 +113,14 @@ export function createWorld(seed: number, spoil: (log: Log) => Log = log => log)
     const sleep: Deps['sleep'] = (ms, signal) => alive(clock.sleep(ms, signal))
     const log = faulty(inner, { weather, random, sleep, clock, life })
     const deps: Deps = { now: clock.now, random, id: () => `id-${++ids}`, sleep }
-    const runs = createRuns({ log, agents: agentsOf(world, deps), deps, maxRunDurationMs: 600_000, cancelGraceMs: 500 })
+    const runs = createRuns({
+      log,
+      agents: agentsOf(world, deps),
+      deps,
+      maxRunDurationMs: 600_000,
+      cancelGraceMs: 500,
+      readersPerRunMax: 1_000,
+    })
     process = undefined
     const booting: Process = { runs, log, life, killed: killing.signal }
     killing.signal.addEventListener('abort', () => (life.alive = false))
