@@ -94,7 +94,7 @@ export function createBells(onCount: (logs: number) => void = () => {}): Bells {
   }
 }
 
-/** The watchers of one log, rung in a circle: the next round begins where the last one ended. */
+/** The watchers of one log, rung in a circle: while some have not heard, the next round begins where the last one ended. */
 class Bell {
   readonly key: Key
   readonly watches = new Set<Watch>()
@@ -102,7 +102,8 @@ class Bell {
   unheard = 0
   /** How many of them this round still rings: each watcher once, then other logs have their turn. */
   private round = 0
-  private place = this.watches.values()
+  /** Kept only while somebody has not heard: a Set with an iterator at rest forgets nobody who has left. */
+  private place: Iterator<Watch, undefined> | undefined
   private readonly unwatched: (bell: Bell) => void
 
   constructor(key: Key, unwatched: (bell: Bell) => void) {
@@ -144,6 +145,7 @@ class Bell {
       rung++
       watch.ring()
     }
+    if (this.unheard === 0) this.place = undefined
     return rung
   }
 
@@ -153,6 +155,7 @@ class Bell {
   }
 
   private next(): Watch | undefined {
+    this.place ??= this.watches.values()
     const { value } = this.place.next()
     if (value) return value
     this.place = this.watches.values()

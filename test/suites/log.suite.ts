@@ -2,6 +2,8 @@
 // A row owns its exceptions: `skip` names tests and says why.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { type Entry, entryOf, plainEntry } from '../../src/batch.ts'
 import { RuncastError } from '../../src/error.ts'
 import { follow, tail } from '../../src/follow.ts'
@@ -228,6 +230,19 @@ export function logSuite(row: LogRow): void {
     assert.ok(rung < 10, `rung ${rung} times`)
   })
 
+  promise('who has left a log that says nothing more is forgotten', async log => {
+    const watch = () => log.watch(runKey('r'), () => {})
+    await log.append(runKey('r'), 0, [], newHead('r'))
+    using _stays = watch()
+    await log.append(runKey('r'), 0, [token('x')])
+    await turns()
+    const before = heapBytes()
+    const left = 200_000
+    for (let n = 0; n < left; n++) watch()[Symbol.dispose]()
+    const each = (heapBytes() - before) / left
+    assert.ok(each < 10, `each that has left holds ${each} bytes`)
+  })
+
   promise('many readers hear the end of a run that is dropped behind it', async log => {
     const ended = await manyFollow(log)
     await log.append(runKey('r'), 0, [complete()])
@@ -437,6 +452,13 @@ async function readAll(log: Log, run: string, after: number): Promise<string[]> 
     after = batch.last
     seen.push(...batch.events.map(event => (event.type === 'token' ? event.content : event.type)))
   }
+}
+
+/** What is alive in the heap. */
+function heapBytes(): number {
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+  return process.memoryUsage().heapUsed
 }
 
 /** More readers than are rung in one turn. */
