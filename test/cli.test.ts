@@ -351,6 +351,17 @@ test('DK86 test runs one agent in process: its words on stdout alone, its end as
   assert.match(bad.stderr, /--input is no JSON.*'"hello"'/)
 })
 
+test('DK86 test ends an agent that waits for what nobody here can tell it, and says where it is told', async () => {
+  using here = folder()
+  here.write('asks.ts', 'export const run = async (input, context) => (await context.ask("who?")) ?? "nobody"\n')
+  here.write('stuck.ts', 'export const run = () => new Promise(() => {})\n')
+  for (const file of ['asks.ts', 'stuck.ts']) {
+    const { code, stderr } = await here.run(['test', file])
+    assert.equal(code, 1, stderr)
+    assert.match(stderr, /the agent waits, and nothing is left here that could wake it; .*POST \/runs\/RUN\/input\n/)
+  }
+})
+
 test('DK86 test makes an example input from the schema of the agent', async () => {
   const schema =
     'io_schema: { input: { type: object, required: [words], properties: { words: { type: integer, minimum: 2 } } } }\n'

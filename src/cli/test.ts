@@ -41,11 +41,26 @@ export async function test(files: readonly string[], options: TestOptions): Prom
   }
   process.on('SIGINT', interrupt)
   const printer = createPrinter({ run_id, json: options.json })
+  let stuck = false
+  const nothingLeft = () => {
+    if (stuck) process.exit(exitCodes.failed) // it does not listen to its signal
+    stuck = true
+    printer.finish()
+    printer.notice(stuckText)
+    runs.tell(run_id, { type: 'cancel', reason: 'nothing is left that could wake it' }).catch(() => {})
+  }
+  process.on('beforeExit', nothingLeft)
   await runs.follow(run_id, {}, printer.take)
   printer.finish()
+  process.off('beforeExit', nothingLeft)
   process.off('SIGINT', interrupt)
-  return interrupted ? exitCodes.interrupted : exitCodeOf((await runs.get(run_id)).status)
+  if (interrupted) return exitCodes.interrupted
+  return stuck ? exitCodes.failed : exitCodeOf((await runs.get(run_id)).status)
 }
+
+const stuckText =
+  'the agent waits, and nothing is left here that could wake it; a question is answered where it is served: `runcast run`, ' +
+  'then in its page, or by POST /runs/RUN/input'
 
 function exampleFor(agent: Agent): unknown {
   const input = exampleOf(jsonSchemaOf(agent.input))
