@@ -351,6 +351,27 @@ test('DK86 test runs one agent in process: its words on stdout alone, its end as
   assert.match(bad.stderr, /--input is no JSON.*'"hello"'/)
 })
 
+test('DK81 the log line of an agent that failed masks what its error event masks', async () => {
+  using here = folder()
+  here.write(
+    'fails.mjs',
+    'export const run = async ({ key }) => { throw new Error(`no such key: ${key}`, { cause: new Error(key) }) }\n',
+  )
+  here.write(
+    'Dockfile.yaml',
+    'version: "1.0"\nagent: { name: fails, handler: ./fails.mjs:run }\npolicies: { safety: { redact_patterns: ["sk-[a-z]+"] } }\n',
+  )
+  await using server = await here.serve()
+  const body = JSON.stringify({ key: 'sk-canary' })
+  const headers = { 'content-type': 'application/json' }
+  const answer = await fetch(`${server.url}/invoke`, { method: 'POST', headers, body })
+  assert.match(await answer.text(), /no such key: \[REDACTED\]/)
+  await server.saw(/the agent failed: no such key: \[REDACTED\].*\n\s+at /)
+  const { stdout } = await here.run(['logs', '--json'])
+  assert.match(stdout, /"type":"Error".*no such key: \[REDACTED\]/)
+  assert.ok(!(stdout + server.stderr).includes('canary'))
+})
+
 test('DK86 test ends an agent that waits for what nobody here can tell it, and says where it is told', async () => {
   using here = folder()
   here.write('asks.ts', 'export const run = async (input, context) => (await context.ask("who?")) ?? "nobody"\n')

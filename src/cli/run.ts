@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { resolve } from 'node:path'
 import type { Config } from '../config/load.ts'
 import { showDuration } from '../config/duration.ts'
+import { compilePatterns, maskOf } from '../redact.ts'
 import { optionsOf, serve } from '../server.ts'
 import { banner } from './banner.ts'
 import type { ExitCode } from './exit-codes.ts'
@@ -32,7 +33,8 @@ export async function run(files: readonly string[], options: RunOptions): Promis
   })
   log.captureConsole()
   survive(log)
-  const agents = (await loadAllAgents(config, files)).map(agent => tellingFailures(agent, log.logger))
+  const mask = maskOf(compilePatterns(config.policies.redactPatterns))
+  const agents = (await loadAllAgents(config, files)).map(agent => tellingFailures(agent, log.logger, mask))
   if (reloaded !== undefined) {
     process.send?.({ type: 'loaded', folders: sourceFolders(config, files) })
     await once(process, 'message')

@@ -1,9 +1,12 @@
 // An agent whose failures are logged with their stack: a run's `error` event carries only the message, for whoever reads
-// runs should not see the inside of the server; whoever writes the agent must. It changes nothing else.
-import type { Logger } from 'pino'
+// runs should not see the inside of the server; whoever writes the agent must. It changes nothing else, and tells no secret:
+// what a run's `error` masks is masked here.
+import { type Logger, stdSerializers } from 'pino'
 import type { Agent, AgentResult } from '../agent/define.ts'
 
-export function tellingFailures(agent: Agent, logger: Logger): Agent {
+export function tellingFailures(agent: Agent, plainLogger: Logger, mask: <T>(json: T) => T): Agent {
+  const serializers = { err: (error: Error) => mask(stdSerializers.err(error)) }
+  const logger = plainLogger.child({}, { serializers })
   return {
     ...agent,
     run(input, context) {
