@@ -10,7 +10,7 @@ import { RuncastError } from './error.ts'
 import type { Event, EventOf, Json } from './event.ts'
 import { type Deliver, follow, iterate } from './follow.ts'
 import { bounded, type Bounds } from './layers/bounded.ts'
-import { type Key, type NewHead, runKey, type Status } from './log.ts'
+import { checkRunId, type Key, type NewHead, runKey, type Status } from './log.ts'
 import { own, type OwnerOptions } from './owner.ts'
 import { createRedactor } from './redact.ts'
 import type { Deps, Observer, Principal } from './runs.ts'
@@ -70,8 +70,9 @@ export function failureOf(end: EventOf<'error'> | EventOf<'cancelled'>): Runcast
 }
 
 /** Starts an agent for one reader. Rejects with `invalid_input` when the input does not fit; the agent has not run then. */
-export function direct(options: DirectOptions): Promise<DirectStream> {
+export async function direct(options: DirectOptions): Promise<DirectStream> {
   const id = options.requestId ?? options.deps.id()
+  checkRunId(id, 'requestId')
   return open(`direct/${id}`, id, options)
 }
 
@@ -108,6 +109,7 @@ export async function* stream<I, O>(
   options: StreamOptions = {},
 ): AsyncGenerator<Event, O, undefined> {
   const { deps = realDeps, run: id = deps.id(), signal, ...rest } = options
+  checkRunId(id, 'run')
   const defined = (typeof agent === 'function' ? defineAgent(agent) : agent) as Agent
   const run = await open(runKey(id), id, { ...rest, agent: defined, input, deps, bounds: inStep })
   // Not the reader's signal: it cancels, and the reader stays to see the end.

@@ -2,7 +2,7 @@
 // Only one thing is atomic: an append to one log. Nothing ever needs two logs to change together.
 import type { Entry, SlabBatch, State } from './batch.ts'
 import { RuncastError, shown } from './error.ts'
-import { type Event, isTerminal, type Json } from './event.ts'
+import { type Event, isTerminal, type Json, runIdPattern } from './event.ts'
 import { directShape, plainShape, runShape, type Shape } from './shape.ts'
 
 /** Which log: the events of a run, what a run is told, or which runs exist. */
@@ -13,6 +13,15 @@ export const inboxKey = (run: string): Key => `inbox/${run}`
 export const tenantFeed = (tenant: string): Key => `feed/tenant/${tenant}`
 /** The tenant is encoded, so that no tenant's name can reach into another's threads. */
 export const threadFeed = (tenant: string, thread: string): Key => `feed/thread/${encodeURIComponent(tenant)}/${thread}`
+
+/** Refuses what cannot name a run: it stands in paths, and as it is in every frame. */
+export function checkRunId(run: string, field: string): void {
+  if (runIdPattern.test(run)) return
+  throw new RuncastError(
+    'invalid_run_id',
+    `${field} ${shown(run)} must be 1 to 128 letters, digits, _ and -, and begin with a letter or digit`,
+  )
+}
 
 /** As much as a part of a path may hold, percent-encoding aside. */
 const threadCharsMax = 200

@@ -2,10 +2,10 @@
 // step may fail or stay unanswered, and may be asked for again; no run may be begun twice, and none may stay open for ever.
 import { type Agent, agentOf } from './agent/define.ts'
 import { checked } from './agent/schema.ts'
-import { RuncastError, shown } from './error.ts'
-import { type Json, runIdPattern } from './event.ts'
+import { RuncastError } from './error.ts'
+import type { Json } from './event.ts'
 import { createFeeds, threadOf } from './feeds.ts'
-import { checkThread, type Head, isEnded, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
+import { checkRunId, checkThread, type Head, isEnded, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
 import { type Owner, own, type StopReason } from './owner.ts'
 import { persist } from './persist.ts'
 import { acceptedOf, createRecovery, isOrphan, orphan, type Resumed } from './recovery.ts'
@@ -328,12 +328,7 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
     if (run !== undefined) {
       if (options.allowClientIds === false)
         throw new RuncastError('forbidden', 'this server chooses the run ids; leave run_id out')
-      if (!runIdPattern.test(run)) {
-        throw new RuncastError(
-          'invalid_run_id',
-          `run_id ${shown(run)} must be 1 to 128 letters, digits, _ and -, and begin with a letter or digit`,
-        )
-      }
+      checkRunId(run, 'run_id')
       return run
     }
     return idempotencyKey === undefined ? deps.id() : `k${stateHash([who.tenant, idempotencyKey]).slice(0, 32)}`

@@ -433,6 +433,15 @@ test('DK7 DK9 DK10 a direct stream begins before its agent says anything, and na
   assert.deepEqual(end.output, { fine: true })
 })
 
+test('an id that cannot stand in a frame as it is is refused with invalid_run_id, and nothing runs', async () => {
+  for (const id of ['a"b', 'a\nb', 'a\\b', '', ' ', 'é', 'a'.repeat(129)]) {
+    const refused = { code: 'invalid_run_id' }
+    const never = async () => assert.fail('it ran')
+    await assert.rejects(collect(stream(never, {}, { run: id })), refused, id)
+    await assert.rejects(open(never, { requestId: id }), refused, id)
+  }
+})
+
 test('OL29 DK11 a second reader is refused with conflict, also after the end', async () => {
   const opened = await open(async () => 1)
   const first = opened.follow({}, () => {})

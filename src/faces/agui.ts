@@ -5,6 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { userMessageId, userText } from '../conversations/message.ts'
 import { RuncastError } from '../error.ts'
+import { runIdPattern } from '../event.ts'
 import { aguiEncoder, type AguiMessage, interruptOf } from '../formats/agui.ts'
 import { agentOf } from '../agent/define.ts'
 import type { Runs } from '../runs.ts'
@@ -131,7 +132,7 @@ function answerOf({ status, payload }: z.infer<typeof resumeEntry>): unknown {
 
 /** Clients may call their runs what they like; ours have a pattern. */
 function runIdOf(runId: string): string {
-  return /^[A-Za-z0-9][A-Za-z0-9_-]{0,127}$/.test(runId) ? runId : `agui-${stateHash(runId).slice(0, 32)}`
+  return runIdPattern.test(runId) ? runId : `agui-${stateHash(runId).slice(0, 32)}`
 }
 
 /** What was said up to the user's last message: what stands behind it is this run's, and we know that better. */
