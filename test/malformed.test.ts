@@ -97,6 +97,8 @@ const badInputs: readonly [string, unknown, RegExp][] = [
   ['a fraction for an integer', { ...ok, times: 1.5 }, /times/],
   ['an unknown field', { ...ok, tetx: 1 }, /tetx/],
   ['a wrong element of a list', { ...ok, tags: ['a', 1] }, /tags\.1/],
+  ['a list of wrong elements', { ...ok, tags: Array(1_000).fill(1) }, /tags\.9: [^;]*; and 990 more$/],
+  ['an unknown field with a long name', { ...ok, ['x'.repeat(5_000)]: 1 }, /"x+…$/],
   ['a wrong field inside a field', { ...ok, nested: { deep: 'yes' } }, /nested\.deep/],
   ['a list for an object', [], /object/],
   ['null', null, /object/],
@@ -303,6 +305,9 @@ const rows: Row[] = [
   ),
   row('a thread of a face with half a character', 400, 'invalid_request', /thread_id "\\ud800".*half/, () =>
     post('/agui/strict', '{"threadId":"\\ud800","runId":"half","messages":[{"id":"m","role":"user","content":"x"}]}'),
+  ),
+  row('a list of wrong messages', 400, 'invalid_request', /messages\.9: [^;]*; and 990 more$/, () =>
+    post('/api/chat', { id: 'c', messages: Array(1_000).fill(1) }),
   ),
   row('a thread of a face that is too long', 400, 'invalid_request', /thread_id.*201 characters.*200/, () =>
     post('/api/chat', {

@@ -27,32 +27,42 @@ interface Issue {
 export type JsonSchema = Readonly<Record<string, unknown>>
 export type Schema<T = unknown> = StandardSchema<T> | JsonSchema
 
-interface Fault {
-  readonly field: string
-  readonly message: string
-}
-
-/** The value as the schema gives it back; throws `code` with `details.issues`, one for each field at fault. */
+/** The value as the schema gives it back; throws `code` with `details.issues`, one for each field at fault up to {@link faultsMax}. */
 export async function checked<T>(schema: Schema<T> | undefined, value: unknown, what: string, code: Code): Promise<T> {
   if (!schema) return value as T
-  const faults: Fault[] = []
-  if (isStandard(schema)) {
-    const result = await schema['~standard'].validate(value)
-    if (!result.issues) return result.value
-    for (const { path, message } of result.issues) faults.push({ field: fieldOf(path), message })
-  } else {
-    const validate = await compiled(schema)
-    if (validate(value)) return value as T
-    for (const error of validate.errors ?? []) {
-      const missing = (error.params as { missingProperty?: string }).missingProperty
-      const field = [error.instancePath.slice(1).replaceAll('/', '.'), missing].filter(Boolean).join('.')
-      faults.push({ field, message: error.message ?? error.keyword })
-    }
-  }
-  const lines = faults.map(({ field, message }) => (field ? `${field}: ${message}` : message))
-  throw new RuncastError(code, `the ${what} does not fit its schema: ${lines.join('; ')}`, {
-    details: { issues: faults },
+  const result = await (isStandard(schema) ? schema['~standard'].validate(value) : validated<T>(schema, value))
+  if (!result.issues) return result.value
+  const { first, more } = firstOf(result.issues)
+  const issues = first.map(({ path, message }) => ({ field: fieldOf(path), message: cut(message, messageCharsMax) }))
+  const lines = issues.map(({ field, message }) => (field ? `${field}: ${message}` : message))
+  throw new RuncastError(code, `the ${what} does not fit its schema: ${lines.join('; ')}${more}`, {
+    details: { issues },
   })
+}
+
+/** What a JSON Schema says of a value, in the words of a Standard Schema. */
+async function validated<T>(schema: JsonSchema, value: unknown): Promise<Validated<T>> {
+  const validate = await compiled(schema)
+  if (validate(value)) return { value: value as T }
+  const issues = (validate.errors ?? []).map(({ instancePath, params, message, keyword }) => {
+    const missing = (params as { missingProperty?: string }).missingProperty
+    const path = [...instancePath.split('/').slice(1), ...(missing === undefined ? [] : [missing])]
+    return { path, message: message ?? keyword }
+  })
+  return { issues }
+}
+
+/** So many faults stand in a refusal: a body may have one for every two of its bytes, each as a line of the answer. */
+const faultsMax = 10
+/** Enough of a field's path to find it: its names are the caller's. */
+const fieldCharsMax = 140
+/** A schema lists what it knows, which is short, or what it does not, which the caller wrote. */
+const messageCharsMax = 500
+
+/** The faults that a refusal tells, and how many it leaves out, in words. */
+export function firstOf<T>(faults: readonly T[]): { readonly first: readonly T[]; readonly more: string } {
+  const more = faults.length > faultsMax ? `; and ${faults.length - faultsMax} more` : ''
+  return { first: faults.slice(0, faultsMax), more }
 }
 
 /** The schema as JSON Schema, for OpenAPI. One whose library cannot say is described in words: it checks all the same. */
@@ -81,8 +91,14 @@ function isStandard<T>(schema: Schema<T>): schema is StandardSchema<T> {
   return '~standard' in schema
 }
 
-function fieldOf(path: Issue['path']): string {
-  return (path ?? []).map(part => String(typeof part === 'object' ? part.key : part)).join('.')
+/** Where a fault is, as its reader would write it. */
+export function fieldOf(path: Issue['path']): string {
+  const names = (path ?? []).map(part => String(typeof part === 'object' ? part.key : part))
+  return cut(names.join('.'), fieldCharsMax)
+}
+
+function cut(text: string, charsMax: number): string {
+  return text.length > charsMax ? `${text.slice(0, charsMax)}…` : text
 }
 
 const validators = new WeakMap<JsonSchema, ValidateFunction>()

@@ -2,6 +2,7 @@
 // for a misspelt `form_sequence` would otherwise replay the whole run without a word.
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { fieldOf, firstOf } from '../../agent/schema.ts'
 import { RuncastError, shown } from '../../error.ts'
 
 const sequence = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
@@ -69,17 +70,18 @@ export function validatorOf(
   return value => {
     const result = schema.safeParse(part === 'querystring' ? withNumbers(value, schema) : (value ?? {}))
     if (result.success) return { value: result.data }
-    const issues = result.error.issues.map(issue => {
+    const { first, more } = firstOf(result.error.issues)
+    const issues = first.map(issue => {
       if (issue.code === 'unrecognized_keys') return unknownKeys(part, issue.keys, known(schema))
       const given = valueAt(value, issue.path)
       const message = given === undefined && issue.code === 'invalid_type' ? 'it is missing' : issue.message
-      return { field: issue.path.join('.'), message, ...(given !== undefined && { value: cut(given) }) }
+      return { field: fieldOf(issue.path), message, ...(given !== undefined && { value: cut(given) }) }
     })
     const lines = issues.map(({ field, message, ...given }) => {
       const got = 'value' in given ? `, got ${JSON.stringify(given.value)}` : ''
       return `${field || part}: ${message}${got}`
     })
-    return { error: new RuncastError('invalid_request', lines.join('; '), { details: { issues } }) }
+    return { error: new RuncastError('invalid_request', lines.join('; ') + more, { details: { issues } }) }
   }
 }
 
