@@ -13,8 +13,6 @@ const cache = join(dirname(import.meta.dirname), '.cache', 'kafka')
 const libs = join(cache, 'libs')
 /** A broker for tests holds little: this heap starts fast and lets two brokers and a browser share a small machine. */
 const heap = ['-Xms128m', '-Xmx512m', '-XX:+UseSerialGC']
-/** Of the keystore, which keeps nothing secret: its key lives as long as one test. */
-const storePassword = 'runcast-test'
 const run = promisify(execFile)
 
 export interface KafkaOptions {
@@ -26,6 +24,8 @@ export interface KafkaOptions {
   readonly advertisedPort?: number
   /** Adds a listener with TLS, `secure`, with a certificate made for it. */
   readonly tls?: boolean
+  /** With `tls`: `secure` takes only who shows the certificate of `secure.client`. */
+  readonly mutual?: boolean
   /** The user of the `secure` listener, by PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512. */
   readonly sasl?: { readonly username: string; readonly password: string }
 }
@@ -33,7 +33,13 @@ export interface KafkaOptions {
 export interface Kafka extends ServiceProcess {
   readonly brokers: string[]
   /** The second listener, when `tls` or `sasl` asked for it. `ca` is the PEM of the certificate to trust. */
-  readonly secure?: { readonly brokers: string[]; readonly ca?: string }
+  readonly secure?: { readonly brokers: string[]; readonly ca?: string; readonly client?: Identity }
+}
+
+/** Who one is by TLS, both as PEM. */
+interface Identity {
+  readonly cert: string
+  readonly key: string
 }
 
 export const install = 'sudo apt-get install openjdk-17-jre-headless maven'
@@ -41,6 +47,8 @@ export const install = 'sudo apt-get install openjdk-17-jre-headless maven'
 /** Why a broker cannot be started here, or nothing. */
 export function missing(): string | undefined {
   if (findProgram('java') === undefined) return `java is not installed: ${install}`
+  // Where a Java of Debian is, there it is too.
+  if (findProgram('openssl') === undefined) return 'openssl, which makes certificates, is not installed'
   if (!existsSync(libs) && findProgram('mvn') === undefined)
     return `mvn, which fetches Kafka, is not installed: ${install}`
   return undefined
@@ -53,7 +61,8 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
   const port = options.port ?? (await freePort())
   const isSecure = options.tls === true || options.sasl !== undefined
   const securePort = isSecure ? await freePort() : undefined
-  const ca = options.tls ? await makeKeystore(dir) : undefined
+  const broker = options.tls ? await makeIdentity(dir, 'broker') : undefined
+  const client = options.mutual ? await makeIdentity(dir, 'client') : undefined
   const file = join(dir, 'server.properties')
   writeFileSync(file, properties({ dir, port, securePort, controllerPort: await freePort(), options }))
   await formatStorage(dir, file, options.sasl)
@@ -67,7 +76,11 @@ export async function startKafka(options: KafkaOptions = {}): Promise<Kafka> {
     readyLine: 'Kafka Server started',
     removeDir: options.dir === undefined,
   })
-  const secure = { brokers: [`localhost:${securePort}`], ...(ca === undefined ? {} : { ca }) }
+  const secure = {
+    brokers: [`localhost:${securePort}`],
+    ...(broker && { ca: broker.cert }),
+    ...(client && { client }),
+  }
   return Object.assign(service, { brokers: [`127.0.0.1:${port}`], ...(isSecure ? { secure } : {}) })
 }
 
@@ -125,18 +138,20 @@ function properties({ dir, port, controllerPort, securePort, options }: Layout):
     // After kill -9 the broker waits until its own old session has expired: 9 s by default.
     'broker.session.timeout.ms=2000',
     'broker.heartbeat.interval.ms=500',
-    ...(options.tls ? tlsProperties(dir) : []),
+    ...(options.tls ? tlsProperties(dir, options.mutual === true) : []),
     ...(options.sasl ? saslProperties(options.sasl) : []),
     '',
   ].join('\n')
 }
 
-function tlsProperties(dir: string): string[] {
-  const store = join(dir, 'keystore.p12')
+function tlsProperties(dir: string, mutual: boolean): string[] {
+  const stores = { keystore: 'broker.both.pem', ...(mutual && { truststore: 'client.pem' }) }
   return [
-    `listener.name.secure.ssl.keystore.location=${store}`,
-    `listener.name.secure.ssl.keystore.password=${storePassword}`,
-    'listener.name.secure.ssl.keystore.type=PKCS12',
+    ...Object.entries(stores).flatMap(([store, file]) => [
+      `listener.name.secure.ssl.${store}.location=${join(dir, file)}`,
+      `listener.name.secure.ssl.${store}.type=PEM`,
+    ]),
+    ...(mutual ? ['listener.name.secure.ssl.client.auth=required'] : []),
   ]
 }
 
@@ -161,26 +176,17 @@ async function formatStorage(dir: string, file: string, sasl: KafkaOptions['sasl
   await run('java', [...heap, '-cp', join(libs, '*'), 'kafka.tools.StorageTool', ...args])
 }
 
-/** A key and a certificate signed by itself, made by the keytool that every Java brings; answers its PEM. */
-async function makeKeystore(dir: string): Promise<string> {
-  const store = ['-keystore', join(dir, 'keystore.p12'), '-storepass', storePassword, '-alias', 'broker']
-  const names = ['-dname', 'CN=localhost', '-ext', 'san=dns:localhost,ip:127.0.0.1']
-  const pem = join(dir, 'ca.pem')
-  if (!existsSync(pem)) {
-    await run('keytool', [
-      '-genkeypair',
-      '-keyalg',
-      'EC',
-      '-storetype',
-      'PKCS12',
-      '-validity',
-      '30',
-      ...names,
-      ...store,
-    ])
-    await run('keytool', ['-exportcert', '-rfc', '-file', pem, ...store])
+/** A key and a certificate that is signed by itself, each in a file of its own, and both in one as the broker wants them. */
+async function makeIdentity(dir: string, name: string): Promise<Identity> {
+  const [certFile, keyFile] = [join(dir, `${name}.pem`), join(dir, `${name}.key.pem`)]
+  if (!existsSync(certFile)) {
+    const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '30']
+    const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
+    await run('openssl', ['req', '-x509', ...kind, ...names, '-keyout', keyFile, '-out', certFile])
   }
-  return readFileSync(pem, 'utf8')
+  const [cert, key] = [readFileSync(certFile, 'utf8'), readFileSync(keyFile, 'utf8')]
+  writeFileSync(join(dir, `${name}.both.pem`), key + cert)
+  return { cert, key }
 }
 
 const usage = `node scripts/kafka.ts start [--port N] [--dir DIR] [--tls] [--username U --password P]
@@ -215,7 +221,7 @@ async function main(): Promise<void> {
   })
   console.log(`Kafka ${kafkaVersion} on ${kafka.brokers.join()}, data in ${kafka.dir}. Ctrl-C stops it.`)
   if (kafka.secure)
-    console.log(`With TLS or SASL on ${kafka.secure.brokers.join()}${values.tls ? `, ${kafka.dir}/ca.pem` : ''}`)
+    console.log(`With TLS or SASL on ${kafka.secure.brokers.join()}${values.tls ? `, ${kafka.dir}/broker.pem` : ''}`)
   // The broker does not keep this process alive: this timer does, until a signal stops both.
   const alive = setInterval(() => {}, 2 ** 30)
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {

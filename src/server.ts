@@ -8,7 +8,7 @@ import { realDeps } from './deps.ts'
 import { RuncastError } from './error.ts'
 import { aguiRoutes } from './faces/agui.ts'
 import { aisdkRoutes } from './faces/aisdk.ts'
-import { certificate } from './kafka/client.ts'
+import { certificates } from './kafka/client.ts'
 import { type Behind, listen, type Listening, type ListenOptions } from './listen.ts'
 import { everyTenant, type Head, type Log } from './log.ts'
 import { version } from './package.ts'
@@ -202,9 +202,9 @@ async function logOf({ streaming, sqlite }: Config): Promise<Log> {
 async function sinkOf({ kafka }: Config, log: Log): Promise<Sink | undefined> {
   if (kafka === undefined) return undefined
   const { kafkaSink } = await import('./sinks/kafka/sink.ts')
-  const ca = kafka.ca === undefined ? undefined : certificate(kafka.ca, 'runcast.kafka.ca')
+  const tls = certificates(kafka, 'runcast.kafka.')
   const onError = ({ message }: RuncastError) => console.warn(`WARNING: export to Kafka: ${message}`)
-  const sink = kafkaSink({ ...kafka, ca, log, tenants: [tenantDefault], deps: realDeps, onError })
+  const sink = kafkaSink({ ...kafka, ...tls, log, tenants: [tenantDefault], deps: realDeps, onError })
   await sink.opened
   return sink
 }

@@ -1,6 +1,7 @@
 // The commands over a Kafka topic: what they print of a run there is what they print of it in its own file, whether the
 // topic has it event by event or in batches.
 import assert from 'node:assert/strict'
+import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
@@ -93,13 +94,21 @@ test('tail of a topic that is not there ends at once by Ctrl-C, and by itself on
   assert.match(stderr, /gave up: the server was away for 500ms/)
 })
 
-test('H109 a kafka:// address takes TLS, an authority and each SASL mechanism, and each has an effect', async t => {
+test('H109 a kafka:// address takes TLS, an authority, a client certificate and each SASL mechanism, and each has an effect', async t => {
   if (!needs(t, 'kafka', kafka.missing())) return
   const sasl = { username: 'alice', password: 'open sesame' }
-  await using broker = await kafka.startKafka({ tls: true, sasl })
-  const { brokers, ca } = broker.secure ?? {}
-  assert.ok(brokers !== undefined && ca !== undefined)
-  using here = folder({ 'ca.pem': ca })
+  await using broker = await kafka.startKafka({ tls: true, mutual: true, sasl })
+  const { brokers, ca, client } = broker.secure ?? {}
+  assert.ok(brokers !== undefined && ca !== undefined && client !== undefined)
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+  using here = folder({
+    'ca.pem': ca,
+    'us.pem': client.cert,
+    'us.key.pem': client.key,
+    'other.key.pem': String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+    'no.pem': 'nothing',
+  })
+  const us = '?ca=ca.pem&cert=us.pem&key=us.key.pem'
   const own = names()
   await using log = memory()
   const runs = createRuns({ log, agents: [busy as Agent], deps })
@@ -112,23 +121,44 @@ test('H109 a kafka:// address takes TLS, an authority and each SASL mechanism, a
   const name = { RUNCAST_KAFKA_USERNAME: sasl.username }
   const login = { ...name, RUNCAST_KAFKA_PASSWORD: sasl.password }
   for (const mechanism of ['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']) {
-    const { code, stdout, stderr } = await read('?ca=ca.pem', { ...login, RUNCAST_KAFKA_MECHANISM: mechanism })
+    const { code, stdout, stderr } = await read(us, { ...login, RUNCAST_KAFKA_MECHANISM: mechanism })
     assert.equal(code, 0, `${mechanism}: ${stderr}`)
     assert.equal((JSON.parse(stdout) as { run_id: string }).run_id, run_id)
   }
   for (const [what, query, env, says] of [
-    ['an authority that nobody here knows', '?tls=true', login, /certificate/i],
+    ['an authority that nobody here knows', us.replace('ca=ca.pem&', ''), login, /self-signed certificate/],
     ['no TLS', '', login, /Kafka: /],
-    ['a wrong password', '?ca=ca.pem', { ...login, RUNCAST_KAFKA_PASSWORD: 'guess' }, /Kafka: .*authentication/i],
-    ['no login', '?ca=ca.pem', {}, /Kafka: /],
-    ['half a login', '?ca=ca.pem', name, /RUNCAST_KAFKA_PASSWORD is not set/],
+    ['no certificate', '?ca=ca.pem', login, /Kafka: /],
+    ['a wrong password', us, { ...login, RUNCAST_KAFKA_PASSWORD: 'guess' }, /Kafka: .*authentication/i],
+    ['no login', us, {}, /Kafka: /],
+    ['half a login', us, name, /RUNCAST_KAFKA_PASSWORD is not set/],
     ['a file that is not there', '?ca=nope.pem', login, /ca: nope\.pem cannot be read .*give a file with the PEM/],
+    [
+      'no certificate in the file',
+      us.replace('us.pem', 'no.pem'),
+      login,
+      /cert: no\.pem cannot be read .*give .* our PEM/,
+    ],
+    ['no key in the file', us.replace('us.key', 'us'), login, /key: us\.pem cannot be read .*give .* private key/],
+    [
+      "another's key",
+      us.replace('us.key', 'other.key'),
+      login,
+      /key: other\.key\.pem .*the key of another certificate/,
+    ],
   ] as const) {
     const { code, stderr } = await read(query, env)
     assert.equal(code, 1, what)
     assert.match(stderr, says, what)
     assert.equal(stderr.includes(sasl.password), false, what)
   }
+  const dockfile = (cert: string) =>
+    `version: "1.0"\nagent: {name: a, handler: "./a.mjs:run"}\nruncast:\n  kafka:\n    brokers: ["${brokers[0]}"]\n    ca: ca.pem\n    ${cert}\n    sasl: {mechanism: PLAIN, username: alice, password: ${sasl.password}}\n`
+  here.write('a.mjs', 'export const run = () => 1')
+  here.write('Dockfile.yaml', dockfile('cert: us.pem\n    key: us.key.pem'))
+  assert.match((await here.run(['doctor'])).stdout, /^ok +kafka +1 broker at localhost:\d+ let us in$/m)
+  here.write('Dockfile.yaml', dockfile('tls: true'))
+  assert.match((await here.run(['doctor'])).stdout, /^FAIL kafka +Kafka: /m)
 })
 
 test('the address of a topic is read as it is written, and refused by what is wrong', () => {
@@ -144,7 +174,8 @@ test('the address of a topic is read as it is written, and refused by what is wr
     assert.throws(() => placeOf(spec), /is not the name of a topic; name each topic/)
   }
   const wrong = ['kafka://a/t', 'kafka://a:1', 'kafka://u:p@a:1/t', 'kafka://a:1/t?format=x', 'kafka://a:1/t?x=1']
-  for (const spec of [...wrong, 'kafka://a:1/t?ca=', 'kafka://a:1/t?tls=false&ca=ca.pem']) {
+  const files = ['?ca=', '?tls=false&ca=ca.pem', '?cert=c.pem', '?key=k.pem', '?cert=&key=']
+  for (const spec of [...wrong, ...files.map(query => `kafka://a:1/t${query}`)]) {
     assert.throws(() => placeOf(spec), /is not the address of a topic; give kafka:/)
   }
 })

@@ -140,14 +140,20 @@ test('a required secret may come from .env; the default of an optional one is gi
 })
 
 test('a path in a file is relative to that file, from wherever it is loaded; an absolute one stays', async context => {
-  const sections = 'runcast:\n  sqlite: {path: data/runs.db}\n  kafka: {brokers: ["b:1"], ca: ca.pem}\n'
+  const sections =
+    'runcast:\n  sqlite: {path: data/runs.db}\n  kafka: {brokers: ["b:1"], ca: ca.pem, cert: tls/c.pem, key: tls/k.pem}\n'
   const sqlite = 'streaming: {backend: sqlite}\n'
   const path = await folder(context, { 'Dockfile.yaml': `${head}${sqlite}${sections}` })
   const named = [path, join(path, 'Dockfile.yaml'), relative('.', path)]
   for (const name of named) {
     const config = await loadConfig({ path: name, env: {} })
     assert.equal(config.sqlite.path, join(path, 'data', 'runs.db'), name)
-    assert.equal(config.kafka?.ca, join(path, 'ca.pem'), name)
+    const { ca, cert, key } = config.kafka ?? {}
+    assert.deepEqual(
+      [ca, cert, key],
+      [join(path, 'ca.pem'), join(path, 'tls', 'c.pem'), join(path, 'tls', 'k.pem')],
+      name,
+    )
   }
   const elsewhere = join(tmpdir(), 'elsewhere.db')
   await writeFile(join(path, 'Dockfile.yaml'), `${head}${sqlite}runcast: {sqlite: {path: ${elsewhere}}}\n`)

@@ -145,6 +145,13 @@ const malformed: [string, number, string, RegExp][] = [
     'runcast.kafka.sasl.mechanism',
     /"GSSAPI" is not known/,
   ],
+  [
+    'runcast:\n  kafka: {brokers: ["a:1"], cert: c.pem}',
+    4,
+    'runcast.kafka.cert',
+    /no key with it; give .* or delete cert/,
+  ],
+  ['runcast:\n  kafka: {brokers: ["a:1"], key: k.pem}', 4, 'runcast.kafka.key', /there is no cert with it/],
   ['runcast:\n  tls: {cert: x}', 4, 'runcast.tls.key', /it is missing/],
   ['expose:\n  port: 1\n  port: 2', 5, '', /not valid YAML: Map keys must be unique; delete one/],
   ['expose:\n\tport: 1', 4, '', /not valid YAML: .*; indent with spaces/],

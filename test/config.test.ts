@@ -234,6 +234,8 @@ const keys: [string, unknown, Record<string, unknown>?][] = [
   ['runcast.kafka.topic_prefix', 't', { 'runcast.kafka.brokers': ['b:1'] }],
   ['runcast.kafka.tls', true, { 'runcast.kafka.brokers': ['b:1'] }],
   ['runcast.kafka.ca', 'ca.pem', { 'runcast.kafka.brokers': ['b:1'] }],
+  ['runcast.kafka.cert', 'c.pem', { 'runcast.kafka.brokers': ['b:1'], 'runcast.kafka.key': 'k.pem' }],
+  ['runcast.kafka.key', 'k.pem', { 'runcast.kafka.brokers': ['b:1'], 'runcast.kafka.cert': 'c.pem' }],
   ['runcast.kafka.sasl', { mechanism: 'PLAIN', username: 'u', password: 'p' }, { 'runcast.kafka.brokers': ['b:1'] }],
   ['runcast.postgres.url', 'postgres://db.example/x'],
   ['runcast.otel.endpoint', 'https://otel.example'],

@@ -519,14 +519,14 @@ test('DF35 H104 what the exit redacts is in no record', async t => {
   }
 })
 
-test('H49 H109 every key of runcast.kafka has an effect on a server: brokers, format, topic, topic_prefix, tls, ca, sasl', async t => {
+test('H49 H109 every key of runcast.kafka has an effect on a server: brokers, format, topic, topic_prefix, tls, ca, cert, key, sasl', async t => {
   if (!needs(t, 'kafka', kafka.missing())) return
   const sasl = { username: 'alice', password: 'open sesame' }
-  await using broker = await kafka.startKafka({ tls: true, sasl })
+  await using broker = await kafka.startKafka({ tls: true, mutual: true, sasl })
   const dir = temporaryDir('kafka-config')
   t.after(() => rmSync(dir, { recursive: true, force: true }))
-  const ca = join(dir, 'ca.pem')
-  writeFileSync(ca, broker.secure?.ca ?? '')
+  const pems = { ca: broker.secure?.ca, ...broker.secure?.client }
+  for (const [name, pem] of Object.entries(pems)) writeFileSync(join(dir, `${name}.pem`), pem ?? '')
   const serving = async (keys: Record<string, unknown>) => {
     const path = join(dir, 'Dockfile.yaml')
     writeFileSync(
@@ -536,13 +536,19 @@ test('H49 H109 every key of runcast.kafka has an effect on a server: brokers, fo
     const config = await loadConfig({ path, env: {} })
     return serve({ ...(await optionsOf(config, [talks] as unknown as Agent[], {})), port: 0, web: false })
   }
-  const secure = { brokers: broker.secure?.brokers, tls: true, ca, sasl: { mechanism: 'SCRAM-SHA-256', ...sasl } }
+  const secure = {
+    brokers: broker.secure?.brokers,
+    tls: true,
+    ca: 'ca.pem',
+    sasl: { mechanism: 'SCRAM-SHA-256', ...sasl },
+  }
+  const known = { ...secure, cert: 'cert.pem', key: 'key.pem' }
   const rows: [Record<string, unknown>, string][] = [
     [{ brokers: broker.brokers }, 'dashstream-events'],
     [{ brokers: broker.brokers, topic: 'mine' }, 'mine'],
     [{ brokers: broker.brokers, topic_prefix: 'tree' }, 'tree.metrics.default'],
     [{ brokers: broker.brokers, format: 'chat' }, 'ondash.llm.complete'],
-    [{ ...secure, topic: 'secure' }, 'secure'],
+    [{ ...known, topic: 'secure' }, 'secure'],
   ]
   const admin = new Admin({ clientId: 'test', bootstrapBrokers: broker.brokers })
   t.after(() => admin.close())
@@ -556,5 +562,6 @@ test('H49 H109 every key of runcast.kafka has an effect on a server: brokers, fo
     })
     await served.stop()
   }
-  await assert.rejects(serving({ ...secure, sasl: { ...secure.sasl, password: 'guess' } }), { code: 'unauthenticated' })
+  for (const keys of [secure, { ...known, sasl: { ...secure.sasl, password: 'guess' } }])
+    await assert.rejects(serving(keys), { code: 'unauthenticated' })
 })

@@ -10,6 +10,7 @@ import { type Config, loadConfig } from '../config/load.ts'
 import { showProblem } from '../config/problem.ts'
 import { unsupported } from '../config/unsupported.ts'
 import { RuncastError } from '../error.ts'
+import { certificates, clientOptions, kafkaError, loadKafka } from '../kafka/client.ts'
 import { serve } from '../server.ts'
 import { type ExitCode, exitCodes } from './exit-codes.ts'
 import { probeStream } from './probe.ts'
@@ -47,6 +48,7 @@ async function checkHere(dockfile: string): Promise<number> {
   ])
   if (config === undefined) return failed
   const known = config
+  const { kafka } = known
   return (
     failed +
     (await checkAll([
@@ -54,6 +56,7 @@ async function checkHere(dockfile: string): Promise<number> {
       ['port', () => checkPort(known)],
       ['storage', () => checkStorage(known)],
       ...services(known).map(([name, address]): Check => [name, () => checkReachable(address)]),
+      ...(kafka ? [['kafka', () => checkKafka(kafka)] as Check] : []),
       ['streaming', checkStreaming],
     ]))
   )
@@ -118,11 +121,10 @@ async function checkStorage({ file, streaming, sqlite: { path } }: Config): Prom
   return `SQLite can be written in ${folder}`
 }
 
-function services({ streaming: { redis }, postgres, kafka, otel }: Config): [string, string][] {
+function services({ streaming: { redis }, postgres, otel }: Config): [string, string][] {
   return [
     ...(redis ? [['redis', redis.url] as [string, string]] : []),
     ...(postgres ? [['postgres', postgres.url] as [string, string]] : []),
-    ...(kafka?.brokers ?? []).map((broker): [string, string] => ['kafka', `kafka://${broker}`]),
     ...(otel ? [['otel', otel.endpoint] as [string, string]] : []),
   ]
 }
@@ -132,7 +134,6 @@ const portsUsual: Readonly<Record<string, number>> = {
   'rediss:': 6379,
   'postgres:': 5432,
   'postgresql:': 5432,
-  'kafka:': 9092,
   'https:': 443,
   'http:': 80,
 }
@@ -151,6 +152,22 @@ async function checkReachable(address: string): Promise<string> {
     return `${where.host}:${where.port} answers`
   } finally {
     socket.destroy()
+  }
+}
+
+/** As the export would come: with its certificates and its login. */
+async function checkKafka(kafka: NonNullable<Config['kafka']>): Promise<string> {
+  const { Admin } = await loadKafka()
+  const place = { ...kafka, ...certificates(kafka, 'runcast.kafka.') }
+  const once = { retries: 0, connectTimeout: healthMsMax }
+  const admin = new Admin({ ...clientOptions(place, 'runcast-doctor'), ...once })
+  try {
+    const { brokers } = await admin.metadata({ topics: [] })
+    return `${counted(brokers.size, 'broker')} at ${kafka.brokers.join(', ')} let us in`
+  } catch (thrown) {
+    throw kafkaError(thrown)
+  } finally {
+    await admin.close()
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { realDeps } from '../deps.ts'
 import { RuncastError } from '../error.ts'
 import { chatTopics } from '../formats/chat.ts'
-import { certificate } from '../kafka/client.ts'
+import { certificates } from '../kafka/client.ts'
 import type { KafkaSource, KafkaSourceOptions } from '../sources/kafka.ts'
 import { counted, note, oneLine } from './terminal.ts'
 
@@ -93,23 +93,24 @@ function tellProblems(source: KafkaSource): void {
   if (told.length > 0) note(`the topic has problems: ${told.join(', ')}`)
 }
 
-type Place = Pick<KafkaSourceOptions, 'brokers' | 'topics' | 'format' | 'tls' | 'ca' | 'sasl'>
+type Place = Pick<KafkaSourceOptions, 'brokers' | 'topics' | 'format' | 'tls' | 'ca' | 'cert' | 'key' | 'sasl'>
 
 /** Throws `invalid_request` saying what the address should look like. */
 export function placeOf(spec: string, env: NodeJS.ProcessEnv = process.env): Place {
   const [, hosts = '', topics = '', query = ''] = /^kafka:\/\/([^/?]+)\/([^/?]+)(?:\?(.*))?$/.exec(spec) ?? []
   const params = new URLSearchParams(query)
-  const { format = 'dashstream', tls, ca, ...others } = Object.fromEntries(params)
+  const { format = 'dashstream', tls, ca, cert, key, ...others } = Object.fromEntries(params)
   const brokers = hosts.split(',')
   const wrong =
     !brokers.every(broker => /^[^:@]+:\d+$/.test(broker)) ||
     (format !== 'dashstream' && format !== 'chat') ||
     (tls !== undefined && tls !== 'true' && tls !== 'false') ||
-    (ca !== undefined && (ca === '' || tls === 'false')) ||
+    [ca, cert, key].some(path => path === '' || (path !== undefined && tls === 'false')) ||
+    (cert === undefined) !== (key === undefined) ||
     Object.keys(others).length > 0
   if (wrong) {
     const fix =
-      'give kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas, and ?format=chat, &tls=true or &ca=FILE'
+      'give kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas, and ?format=chat, &tls=true, &ca=FILE or &cert=FILE&key=FILE'
     throw new RuncastError('invalid_request', `${JSON.stringify(spec)} is not the address of a topic; ${fix}`)
   }
   const isChat = format === 'chat'
@@ -118,7 +119,7 @@ export function placeOf(spec: string, env: NodeJS.ProcessEnv = process.env): Pla
     topics: topics.split(',').flatMap(topic => topicsOf(decodeURIComponent(topic), isChat)),
     format: isChat ? 'chat' : 'dashstream',
     ...(tls === 'true' && { tls: true }),
-    ...(ca !== undefined && { ca: certificate(ca, 'ca') }),
+    ...certificates({ ca, cert, key }),
     ...saslOf(env),
   }
 }

@@ -37,8 +37,9 @@ const backend = (flag: string) =>
   new Option(`${flag} <backend>`, 'where runs are kept').choices(['memory', 'sqlite', 'redis'])
 const topicHelp = `A topic: kafka://BROKER:PORT/TOPIC, with more brokers or topics behind commas.
 Behind a question mark: format=chat for chat.v1 (the topic PREFIX.* is then all
-five), tls=true, ca=FILE. RUNCAST_KAFKA_USERNAME, RUNCAST_KAFKA_PASSWORD and
-RUNCAST_KAFKA_MECHANISM (PLAIN, SCRAM-SHA-256, SCRAM-SHA-512) say who we are.`
+five), tls=true, ca=FILE, and of a client certificate cert=FILE and key=FILE.
+RUNCAST_KAFKA_USERNAME, RUNCAST_KAFKA_PASSWORD and RUNCAST_KAFKA_MECHANISM
+(PLAIN, SCRAM-SHA-256, SCRAM-SHA-512) say who we are.`
 const json = () => new Option('--json', 'one JSON object per line, for programs')
 const input = () => new Option('--input <json>', 'the input: JSON, @file, or - for stdin')
 

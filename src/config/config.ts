@@ -127,6 +127,8 @@ export interface Config {
     readonly topicPrefix?: string
     readonly tls: boolean
     readonly ca?: string
+    readonly cert?: string
+    readonly key?: string
     readonly sasl?: {
       readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'
       readonly username: string

@@ -181,7 +181,7 @@ function retention({ streaming: { backend, redis }, runcast }: Dockfile): Config
 
 function kafkaOf(kafka: Dockfile['runcast']['kafka']): Config['kafka'] {
   if (kafka === undefined) return undefined
-  const { brokers, format, tls, topic, topic_prefix, ca, sasl } = kafka
+  const { brokers, format, tls, topic, topic_prefix, ca, cert, key, sasl } = kafka
   return {
     brokers,
     format,
@@ -189,6 +189,8 @@ function kafkaOf(kafka: Dockfile['runcast']['kafka']): Config['kafka'] {
     ...given('topic', topic),
     ...given('topicPrefix', topic_prefix),
     ...given('ca', ca),
+    ...given('cert', cert),
+    ...given('key', key),
     ...given('sasl', sasl),
   }
 }

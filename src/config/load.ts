@@ -89,10 +89,14 @@ export async function loadConfig(options: {
 function fromHere(config: Config): Config {
   const { sqlite, kafka } = config
   const absolute = (path: string) => resolve(dirname(config.file), path)
+  const certificates = (['ca', 'cert', 'key'] as const).flatMap(field => {
+    const path = kafka?.[field]
+    return path === undefined ? [] : [[field, absolute(path)]]
+  })
   return {
     ...config,
     sqlite: { ...sqlite, path: absolute(sqlite.path) },
-    ...(kafka && { kafka: { ...kafka, ...(kafka.ca !== undefined && { ca: absolute(kafka.ca) }) } }),
+    ...(kafka && { kafka: { ...kafka, ...Object.fromEntries(certificates) } }),
   }
 }
 

@@ -151,6 +151,17 @@ const kafkaHasOneTarget: Rule = facts => {
   return [{ path: ['runcast', 'kafka', 'topic_prefix'], says: 'topic is given too', fix: 'keep one of the two' }]
 }
 
+const kafkaSaysWhoWeAreInWhole: Rule = facts =>
+  [
+    ['cert', 'key'],
+    ['key', 'cert'],
+  ].map(([given, other]) => {
+    if (get(facts, `runcast.kafka.${given}`) === undefined || get(facts, `runcast.kafka.${other}`) !== undefined)
+      return undefined
+    const fix = `give the file of the ${other} too, or delete ${given}`
+    return { path: ['runcast', 'kafka', String(given)], says: `there is no ${other} with it`, fix }
+  })
+
 const rules: readonly Rule[] = [
   agentsAreWhole,
   somethingServes,
@@ -159,4 +170,5 @@ const rules: readonly Rule[] = [
   limitsNameRoles,
   secretsAreSet,
   kafkaHasOneTarget,
+  kafkaSaysWhoWeAreInWhole,
 ]

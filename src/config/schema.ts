@@ -188,6 +188,8 @@ const kafka = section({
   topic_prefix: text('give the beginning of the topics: letters, digits, . _ -', /^[A-Za-z0-9._-]{1,200}$/).optional(),
   tls: flag().default(false),
   ca: words.optional(),
+  cert: words.optional(),
+  key: words.optional(),
   sasl: section({
     mechanism: choice(['PLAIN', 'SCRAM-SHA-256', 'SCRAM-SHA-512']),
     username: words,

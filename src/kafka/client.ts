@@ -1,6 +1,7 @@
 // How the sink and the source reach Kafka: one place for brokers, TLS, SASL and the client's traps. The client is an
 // optional package, loaded when it is first needed. It must never retry for ever: what fails for long is begun anew by
 // its user, who knows where to go on, and a list of errors that grows without end would fill the memory.
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { subscribe } from 'node:diagnostics_channel'
 import { readFileSync } from 'node:fs'
 import type * as Client from '@platformatic/kafka'
@@ -9,14 +10,34 @@ import type { KafkaPlace } from './place.ts'
 
 export type Kafka = typeof Client
 
-/** What is to be `ca` of a place. `field` is where the path was given. */
-export function certificate(path: string, field: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    const message = `${field}: ${path} cannot be read (${(cause as Error).message}); give a file with the PEM certificate of the brokers' authority`
-    throw new RuncastError('invalid_request', message, { cause })
+type Certificates = Pick<KafkaPlace, 'ca' | 'cert' | 'key'>
+
+const contents = {
+  ca: "the PEM certificate of the brokers' authority",
+  cert: 'our PEM certificate',
+  key: 'the PEM private key of cert, without a passphrase',
+}
+
+/** The files of these paths as they are to be in a place. `section` stands before the names of the fields. */
+export function certificates({ ca, cert, key }: Certificates, section = ''): Certificates {
+  const read = (field: keyof Certificates, path: string | undefined, check: (pem: string) => void) => {
+    if (path === undefined) return undefined
+    try {
+      const pem = readFileSync(path, 'utf8')
+      check(pem)
+      return pem
+    } catch (cause) {
+      const message = `${section}${field}: ${path} cannot be read (${(cause as Error).message}); give a file with ${contents[field]}`
+      throw new RuncastError('invalid_request', message, { cause })
+    }
   }
+  const parsed = (pem: string) => new X509Certificate(pem)
+  const ours = read('cert', cert, parsed)
+  const checkKey = (pem: string) => {
+    const key = createPrivateKey(pem)
+    if (ours && !parsed(ours).checkPrivateKey(key)) throw new Error('it is the key of another certificate')
+  }
+  return { ca: read('ca', ca, parsed), cert: ours, key: read('key', key, checkKey) }
 }
 
 /** The client library, or an error that says how to get it. */
@@ -30,7 +51,7 @@ export async function loadKafka(): Promise<Kafka> {
 }
 
 /** What all clients of a place share. */
-export function clientOptions({ brokers, tls, ca, sasl }: KafkaPlace, clientId: string) {
+export function clientOptions({ brokers, tls, ca, cert, key, sasl }: KafkaPlace, clientId: string) {
   return {
     clientId,
     context: ours,
@@ -43,7 +64,7 @@ export function clientOptions({ brokers, tls, ca, sasl }: KafkaPlace, clientId: 
       // Whoever is refused or finds nobody is told soon: its user knows better when to try again.
       return isDenied(error) || attempt > patientAttempts ? 0 : retryMs
     },
-    ...(tls || ca !== undefined ? { tls: ca === undefined ? {} : { ca } } : {}),
+    ...(tls || ca !== undefined || cert !== undefined ? { tls: { ca, cert, key } } : {}),
     ...(sasl === undefined ? {} : { sasl: { ...sasl } }),
   }
 }
@@ -100,6 +121,10 @@ export function kafkaError(thrown: unknown): RuncastError {
 function isDenied(thrown: unknown): boolean {
   return (
     within(thrown, error => (error as { code?: unknown }).code === 'PLT_KFK_AUTHENTICATION') ||
+    // The broker's alert to a certificate of ours, or to none.
+    within(thrown, error =>
+      /ALERT_(BAD_CERT|CERTIFICATE|UNKNOWN_CA)/.test(String((error as { code?: unknown }).code)),
+    ) ||
     answered(thrown, 'SASL_AUTHENTICATION_FAILED', 'TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED') ||
     answered(thrown, 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'GROUP_AUTHORIZATION_FAILED')
   )
@@ -119,6 +144,9 @@ function deepest(thrown: unknown): string {
   // The broker's own words name what the client's do not, such as the topic in the way.
   const said = (thrown as { serverErrorMessage?: unknown }).serverErrorMessage
   if (typeof said === 'string' && said !== '') return said
+  // Of TLS, where the message is the path through OpenSSL.
+  const { reason } = thrown as { reason?: unknown }
+  if (typeof reason === 'string') return reason
   const cause = thrown.cause instanceof Error ? deepest(thrown.cause) : thrown.message
   return cause === thrown.message ? cause : `${thrown.message} (${cause})`
 }

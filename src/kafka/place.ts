@@ -7,6 +7,9 @@ export interface KafkaPlace {
   readonly tls?: boolean | undefined
   /** PEM of the authority to trust instead of the system's; implies `tls`. */
   readonly ca?: string | undefined
+  /** PEM of who we are, for brokers that ask, and of its private key: both or none; they imply `tls`. */
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
   readonly sasl?:
     | {
         readonly mechanism: 'PLAIN' | 'SCRAM-SHA-256' | 'SCRAM-SHA-512'
