@@ -11,19 +11,23 @@ import { Admin, ConfigResourceTypes } from '@platformatic/kafka'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
+import { type Entry, entryOf, plainEntry } from '../src/batch.ts'
 import { loadConfig } from '../src/config/load.ts'
 import type { RuncastError } from '../src/error.ts'
 import type { Event } from '../src/event.ts'
 import { follow } from '../src/follow.ts'
 import { chatDecoder } from '../src/formats/chat.ts'
-import { dashstreamDecoder } from '../src/formats/dashstream.ts'
+import { dashstream, dashstreamDecoder } from '../src/formats/dashstream.ts'
 import { type DecodedRun, runsOf } from '../src/formats/format.ts'
-import { everyTenant, type Log, runKey, tenantFeed } from '../src/log.ts'
+import { everyTenant, type FeedEntry, type Key, type Log, runKey, tenantFeed } from '../src/log.ts'
 import { compilePatterns } from '../src/redact.ts'
 import { createRuns, type LocalRuns, type RunsOptions } from '../src/runs.ts'
 import { optionsOf, serve } from '../src/server.ts'
+import { createBacklog } from '../src/sinks/kafka/backlog.ts'
+import { emptyCursors } from '../src/sinks/kafka/cursors.ts'
 import { type KafkaSink, type KafkaSinkOptions, kafkaSink } from '../src/sinks/kafka/sink.ts'
 import { deps, names, recordsOf } from './kafka-topics.ts'
+import { newHead, token } from './suites/log.suite.ts'
 import { until } from './until.ts'
 import { temporaryDir } from './services/child.ts'
 import * as kafka from './services/kafka.ts'
@@ -443,6 +447,35 @@ test('a connection that is reset while we log in is told as an error, and ends n
   } finally {
     broker.close()
   }
+})
+
+test('DF20 what a run said last is sent with its end, also while many others are still rung for it', async () => {
+  await using log = memory()
+  const cursors = emptyCursors()
+  const run = runKey('r')
+  const feed = tenantFeed('default')
+  const say = (key: Key, after: number, entry: Entry) => void log.append(key, after, [entry])
+  const tell = (after: number, entry: FeedEntry) => say(feed, after, plainEntry(entry, Date.now()))
+  void log.append(run, 0, [], newHead('r'))
+  using rings = new DisposableStack()
+  for (let n = 0; n < 200; n++) rings.use(log.watch(run, () => {}))
+  using backlog = createBacklog({ log, format: dashstream, cursors, ring: () => {} })
+  backlog.attend('default')
+  say(run, 0, token('hello'))
+  tell(0, { type: 'started', run_id: 'r', thread_base: 0 })
+  while ((await backlog.next()).runs.length > 0);
+  assert.equal(cursors.runs.get('r')?.after, 1)
+  await new Promise(setImmediate) // what rang so far is over
+  say(run, 1, entryOf({ type: 'complete', output: null, latency_seconds: 1 }, Date.now()))
+  tell(1, { type: 'ended', run_id: 'r', status: 'completed', last: 2, thread_base: 0 })
+  const sent: number[] = []
+  for (;;) {
+    const { messages, runs } = await backlog.next()
+    if (messages.length === 0 && runs.length === 0) break // a sink that closes sends no more
+    sent.push(...messages.map(({ message }) => message.sequence))
+  }
+  assert.ok(sent.includes(2), `sent: ${sent.join()}`)
+  assert.equal(cursors.runs.size, 0)
 })
 
 test('DF20 a log that began anew is sent from its start, and a restart goes on where it was', async t => {

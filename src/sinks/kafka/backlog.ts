@@ -150,7 +150,8 @@ export function createBacklog(options: {
       known.left = true
       load.runs.add(known)
       const lane = lanes.get(run)
-      if (lane) lane.last = entry.last
+      // The feed may be read before the run's own bell has rung: a sink that is closed waits for no bell.
+      if (lane) Object.assign(lane, { last: entry.last, ready: true })
       if (known.done) cursors.runs.delete(run)
     } else if (!left || !(await spokenOf(log, tenant, run, entry.sequence))) {
       const cursor: RunCursor = { tenant, run, after: 0, base, done: false, left }
