@@ -11,7 +11,12 @@ import { realDeps as deps } from '../src/deps.ts'
 import type { Listening } from '../src/listen.ts'
 import { serveSource } from '../src/serve-source.ts'
 import { type Served, type ServeOptions, serve } from '../src/server.ts'
+import { kafkaSink } from '../src/sinks/kafka/sink.ts'
+import { kafkaSource } from '../src/sources/kafka.ts'
 import { readOnly } from '../src/sources/read-only.ts'
+import { names } from './kafka-topics.ts'
+import { serviceOrSkip } from './services/require.ts'
+import { until } from './until.ts'
 
 const counter = defineAgent(
   { name: 'counter', input: z.looseObject({ count: z.number().default(3) }), output: z.unknown() },
@@ -229,6 +234,30 @@ test('OpenAPI says the truth of a server without agents, too', async () => {
     ['get /info', '/info', 200],
     ['get /runs', '/runs', 200],
   ])
+})
+
+test('OpenAPI says of health what export and reading say of themselves, with a broker and without one', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  for (const { brokers, isThere } of [
+    { brokers: service.brokers, isThere: true },
+    { brokers: ['127.0.0.1:1'], isThere: false },
+  ]) {
+    const log = memory()
+    const own = names()
+    const place = { brokers, ...own, deps, format: 'dashstream' as const }
+    const sink = kafkaSink({ ...place, log, tenants: ['default'], drainMs: 0 })
+    await using exporting = await serving({ log, sink })
+    await exporting.runs.start('counter', {})
+    await until('it sends, or cannot', async () =>
+      isThere ? (await sink.lag())?.events === 0 : (await sink.status()).failure !== undefined,
+    )
+    await fitting(exporting, [['get /health', '/health', 200]])
+    const source = kafkaSource({ ...place, topics: [own.topic], from: 'always', deadLetters: false })
+    await using showing = await serveSource({ source, port: 0 })
+    if (isThere) await until('it reads', () => source.status().records > 0)
+    await fitting(showing, [['get /health', '/health', 200]])
+  }
 })
 
 /** The paths of the document, which has nothing to say against the answers to these. */

@@ -5,7 +5,8 @@ import { type JsonSchema, jsonSchemaOf } from '../../agent/schema.ts'
 import type { Agent } from '../../agent/define.ts'
 import type { Page } from '../../runs.ts'
 import type { RunInfo } from '../../run-info.ts'
-import type { View } from '../../state/fold.ts'
+import { shownView } from './shown-view.ts'
+import { type SinkHealth, type SourceHealth, sinkStates, sourceStates } from './vitals.ts'
 
 /** An answer by its status: JSON by its schema, other bodies by their types, or none. */
 export interface Shown {
@@ -49,74 +50,6 @@ function make() {
     metadata: record,
   }) satisfies z.ZodType<RunInfo>
 
-  const sums = {
-    input_tokens: z.number().exactOptional(),
-    output_tokens: z.number().exactOptional(),
-    total_tokens: z.number().exactOptional(),
-    cost_usd: z.number().exactOptional(),
-  }
-  const told = { sequence: count, timestamp: time }
-
-  /** Parts, and what is told by events, have the fields of their events beside these. */
-  const view = z.object({
-    view_version: z.literal(1),
-    run_id: z.string(),
-    at: count,
-    status,
-    agent_name: z.string().exactOptional(),
-    framework: z.string().exactOptional(),
-    thread_id: z.string().exactOptional(),
-    scenario: z.string().exactOptional(),
-    user_id: z.string().exactOptional(),
-    company_id: z.string().exactOptional(),
-    started_at: time.exactOptional(),
-    updated_at: time.exactOptional(),
-    ended_at: time.exactOptional(),
-    parts: z.array(
-      z.looseObject({
-        part_id: z.string(),
-        started_at: time,
-        kind: z.enum(['text', 'reasoning', 'text_block', 'chart', 'tool', 'item', 'custom', 'input']),
-      }),
-    ),
-    open_parts: z.array(count),
-    text_parts: count,
-    steps: z.array(
-      z.object({
-        step_id: z.string(),
-        node_name: z.string(),
-        phase: z.enum(['start', 'end', 'error']),
-        open: z.boolean(),
-        sequence: count,
-        last_sequence: count,
-        started_at: time.exactOptional(),
-        ended_at: time.exactOptional(),
-        duration_ms: z.number().exactOptional(),
-        input_keys: z.array(z.string()).exactOptional(),
-        output_keys: z.array(z.string()).exactOptional(),
-      }),
-    ),
-    progress: z.array(z.looseObject({ ...told, step: z.string(), progress: z.number() })),
-    state: z.object({ value: z.unknown(), version: count, certain: z.boolean() }),
-    checkpoints: z.array(z.looseObject({ ...told, name: z.string(), data: z.unknown() })),
-    usage: z
-      .object({ ...sums, by_model: z.array(z.object({ model: z.string(), ...sums })).exactOptional() })
-      .exactOptional(),
-    warnings: z.array(z.looseObject({ ...told, code: z.string(), message: z.string() })),
-    questions: z.array(
-      z.object({
-        input_id: z.string(),
-        kind: z.enum(['question', 'approval']),
-        part_id: z.string(),
-        prompt: z.string().exactOptional(),
-        details: record.exactOptional(),
-      }),
-    ),
-    terminal: z.looseObject({ type: z.enum(['complete', 'error', 'cancelled']) }).exactOptional(),
-    gaps: z.array(z.object({ from: count, to: count })),
-    dropped: z.record(z.string(), count),
-  }) satisfies z.ZodType<Omit<View, 'parts' | 'terminal' | 'dropped'>>
-
   /** Events in either wire; PROTOCOL.md says what is in them. */
   const stream: Shown = {
     description: 'The events, one a frame or a line, until the run ends.',
@@ -143,7 +76,9 @@ function make() {
     feed: {
       200: { ...stream, description: "The entries of the thread's feed, one a frame or a line; it has no end." },
     },
-    snapshot: { 200: { description: 'The view.', schema: z.object({ run_id: z.string(), at: count, view }) } },
+    snapshot: {
+      200: { description: 'The view.', schema: z.object({ run_id: z.string(), at: count, view: shownView() }) },
+    },
     input: { 202: { description: 'The run is told.', schema: z.object({ run_id: z.string(), input_id: z.string() }) } },
     stop: {
       200: {
@@ -156,7 +91,36 @@ function make() {
     },
   } as const satisfies Record<string, Responses>
 
-  const vital = z.looseObject({ state: z.string() }).exactOptional()
+  const numbers = z.record(z.string(), count)
+
+  const sink = z.object({
+    state: z.enum(sinkStates),
+    lag: z.object({ events: count, runs: count, oldest_seconds: z.number() }).nullable().describe('null: unknown.'),
+    error: z
+      .object({ code: z.string(), error: z.string().exactOptional(), timestamp: time })
+      .exactOptional()
+      .describe('Why it does not send; in words only where no keys are asked for.'),
+    refused_tenants: count,
+    buffered: z.object({ runs: count, events: count, bytes: count }),
+    messages: z
+      .record(z.string(), z.object({ created: count, sent: count, failed: count, pending: count }))
+      .describe('By kind: created = sent + failed + pending.'),
+    dropped: numbers.describe('Events that could not be exported, by reason.'),
+    transactions: count,
+  }) satisfies z.ZodType<SinkHealth>
+
+  const source = z.object({
+    state: z.enum(sourceStates),
+    lag: z.object({ records: count }).nullable().describe('null: unknown.'),
+    coverage: z
+      .object({ assigned: count, total: count.nullable() })
+      .describe('Partitions that are read here, and all; null: unknown.'),
+    records: count,
+    tombstones: count,
+    dead_letters: count,
+    discarded: count,
+    problems: numbers.describe('What was wrong with records, by kind.'),
+  }) satisfies z.ZodType<SourceHealth>
 
   const about = {
     health: {
@@ -169,8 +133,8 @@ function make() {
           timestamp: time,
           agent: z.string().exactOptional().describe('Absent where none runs.'),
           framework: z.string().exactOptional(),
-          sink: vital.describe('How the export goes; of a server that exports.'),
-          source: vital.describe('How the reading goes; of a server that reads topics.'),
+          sink: sink.exactOptional().describe('How the export goes; of a server that exports.'),
+          source: source.exactOptional().describe('How the reading goes; of a server that reads topics.'),
         }),
       },
     },

@@ -55,13 +55,29 @@ function sourceHealth(status: SourceStatus) {
   }
 }
 
+export type SinkHealth = ReturnType<typeof sinkHealth>
+export type SourceHealth = ReturnType<typeof sourceHealth>
+
 /** 0 when nothing waits. */
 function ageOf(oldest: number | undefined, now: number): number {
   return oldest === undefined ? 0 : Math.max(0, now - oldest) / 1_000
 }
 
-const sinkStates: readonly SinkState[] = ['starting', 'sending', 'retrying', 'fenced', 'refused', 'stopped']
-const sourceStates: readonly SourceStatus['state'][] = ['joining', 'catching_up', 'live', 'retrying', 'stopped']
+export const sinkStates = [
+  'starting',
+  'sending',
+  'retrying',
+  'fenced',
+  'refused',
+  'stopped',
+] as const satisfies readonly SinkState[]
+export const sourceStates = [
+  'joining',
+  'catching_up',
+  'live',
+  'retrying',
+  'stopped',
+] as const satisfies readonly SourceStatus['state'][]
 
 export async function takeVitals(take: Take, { sink, source }: Vitals, now: number): Promise<void> {
   if (sink) takeSink(take, await sink.status(), now)
