@@ -6,6 +6,7 @@ import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { type Event, eventId } from '../src/event.ts'
 import { follow } from '../src/follow.ts'
+import { chat } from '../src/formats/chat.ts'
 import { dashstream } from '../src/formats/dashstream.ts'
 import { runKey } from '../src/log.ts'
 import { createRuns, type Runs } from '../src/runs.ts'
@@ -352,6 +353,82 @@ for (const running of [true, false]) {
     assert.equal(again.source.status().records, 0)
   })
 }
+
+/** What a run says over the topics of chat.v1, in order; its own thread is the key. */
+async function chatTopics(t: TestContext, place: Place) {
+  const { topic, group } = names()
+  const ends = ['status', 'text', 'complete'] as const
+  const topics = ends.map(end => `${topic}.${end}`)
+  for (const one of topics) await createTopic(place, one)
+  const producer = new Producer({ clientId: 'test', bootstrapBrokers: place.brokers })
+  t.after(() => producer.close())
+  /** `at` is when the first event was; the others follow `everyMs`. */
+  const say = async (run: string, bodies: object[], { at, everyMs }: { at: number; everyMs: number }) => {
+    const events = bodies.map((body, n) => {
+      const timestamp = new Date(at + Math.floor(n * everyMs)).toISOString()
+      return { ...body, id: eventId(run, n + 1), run_id: run, sequence: n + 1, timestamp } as unknown as Event
+    })
+    const encode = chat.encoder({ run, tenant: 'default', thread: run })
+    return encode(events).map(({ topic: end, key, payload, sequence }) => {
+      const timestamp = BigInt(at + Math.floor((sequence - 1) * everyMs))
+      return { topic: `${topic}.${end}`, key: Buffer.from(key), value: Buffer.from(payload), timestamp }
+    })
+  }
+  return { topics, group, producer, say }
+}
+
+const started = { type: 'started', agent_name: 'a', framework: 'f' }
+const complete = { type: 'complete', output: null, latency_seconds: 1 }
+const noon = Date.parse('2026-01-01T12:00:00Z')
+const dayMs = 86_400_000
+
+test('one producer whose clock is a day ahead lets no other run end before its texts', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topics, group, producer, say } = await chatTopics(t, service)
+  // More than a fetch brings of one partition, so that the end is read first.
+  const text = 'x'.repeat(300_000)
+  const bodies = Array.from({ length: 12 }, (_, n) => ({ type: 'text', content: `${n} ${text}` }))
+  const right = await say('right', [started, ...bodies, complete], { at: noon, everyMs: 100 })
+  const early = [{ type: 'progress', step: 's', progress: 0.5 }, { type: 'text', content: 'early' }, complete]
+  const ahead = await say('ahead', [started, ...early], { at: noon + dayMs, everyMs: 100 })
+  const [first, ...others] = right
+  for (const message of [first, ...ahead, ...others]) await producer.send({ messages: [message as never], acks: -1 })
+  const { source, problems } = open(t, service, { topics, group, format: 'chat' })
+  await until('both are read', async () => (await completed(source)).length === 2)
+  await isLive(source)
+  await until('nothing is behind', () => source.status().lag === 0)
+  assert.deepEqual(problems, [])
+  const lengths: [day: string, events: number][] = []
+  for (const { run_id, created_at } of (await source.list()).runs) {
+    lengths.push([created_at.slice(0, 10), (await eventsOf(source, run_id)).length])
+  }
+  // The newest is said to be first, and that is all that its clock decides.
+  assert.deepEqual(lengths, [
+    ['2026-01-02', 4],
+    ['2026-01-01', 14],
+  ])
+})
+
+test('a dense backlog in two topics is read to its end while a third has nothing', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topics, group, producer, say } = await chatTopics(t, service)
+  // More than may wait of a partition, all within the time that partitions are waited for.
+  const many = (body: object) => Array.from({ length: 6_000 }, () => body)
+  const steps = await say('steps', [started, ...many({ type: 'progress', step: 's', progress: 0.5 })], {
+    at: noon,
+    everyMs: 0.1,
+  })
+  const texts = await say('texts', [started, ...many({ type: 'text', content: 'x' })], { at: noon, everyMs: 0.1 })
+  for (const messages of [steps, texts]) await producer.send({ messages, acks: -1 })
+  const { source, problems } = open(t, service, { topics, group, format: 'chat' })
+  await until('all is in the log', async () => {
+    const { runs } = await source.list()
+    return runs.length === 2 && runs.every(({ last_sequence }) => last_sequence === 6_001)
+  })
+  assert.deepEqual(problems, [])
+})
 
 test('a source refuses to start, answer or cancel, for every tenant', async t => {
   const source = kafkaSource({ brokers: ['127.0.0.1:1'], format: 'chat', group: 'g', deps })

@@ -32,6 +32,10 @@ interface Lane {
   next: bigint
   /** The last round that found nothing more. */
   emptyAt: number
+  /** Whether the last round read it to its end. */
+  ended: boolean
+  /** The earliest time of the records that came last: one wrong clock must not speak for all. None where it ended. */
+  floor: number
   /** The latest time of any record that came. */
   latest: number
 }
@@ -60,6 +64,8 @@ export function createMerge(ordered: boolean): Merge {
       early: new Set<FetchedRecord>(),
       next,
       emptyAt: 0,
+      ended: false,
+      floor: -Infinity,
       latest: 0,
     }
     lanes.set(key, lane)
@@ -86,22 +92,28 @@ export function createMerge(ordered: boolean): Merge {
   }
 
   /** Nothing of its key that is before it can come any more. */
-  const isDue = ({ record, round: came }: Entry, queues: ReadonlyMap<string, Entry[]>): boolean => {
+  const isDue = ({ record, round: came }: Entry, queues: ReadonlyMap<string, Entry[]>, full: boolean): boolean => {
     for (const [key, lane] of lanes) {
-      if (queues.has(key) || lane.emptyAt > came || lane.latest > record.timestamp + slackMs) continue
+      if (queues.has(key) || lane.emptyAt > came) continue
+      if ((full ? lane.latest : lane.floor) > record.timestamp + slackMs) continue
       return false
     }
     return true
   }
 
-  const releaseKey = (queues: Map<string, Entry[]>, out: FetchedRecord[]) => {
+  /** Whether a partition can be read before the others need to go on. */
+  const isOneBehind = () => [...lanes.values()].some(lane => !lane.ended && waitsOf(lane) <= waitingMax)
+  /** What waits has no room any more: then the latest time of a partition must do. */
+  const isFull = () => !isOneBehind() && [...lanes.values()].some(lane => waitsOf(lane) > waitingMax)
+
+  const releaseKey = (queues: Map<string, Entry[]>, out: FetchedRecord[], full: boolean) => {
     while (queues.size > 0) {
       let least: [string, Entry[]] | undefined
       for (const one of queues) {
         if (least === undefined || before(first(one[1]).record, first(least[1]).record)) least = one
       }
       const [key, queue] = least as [string, Entry[]]
-      if (!isDue(first(queue), queues)) return
+      if (!isDue(first(queue), queues, full)) return
       out.push(first(queue).record)
       queue.shift()
       if (queue.length === 0) queues.delete(key)
@@ -113,23 +125,29 @@ export function createMerge(ordered: boolean): Merge {
       round++
       for (const { topic, partition, offset, records, highWatermark } of answers) {
         const lane = laneOf(topic, partition, offset)
+        if (records.length > 0) lane.floor = Infinity
         for (const record of records) {
           lane.outstanding.push(record)
           if (!ordered) continue
+          lane.floor = Math.min(lane.floor, record.timestamp)
           lane.latest = Math.max(lane.latest, record.timestamp)
           put(record)
         }
         if (!ordered) passing = passing.concat(records)
         lane.next = offset
         // Undecided records are none that are missing: a transaction ends in one partition after the other.
-        if (offset >= highWatermark) lane.emptyAt = round
+        lane.ended = offset >= highWatermark
+        if (!lane.ended) continue
+        lane.emptyAt = round
+        lane.floor = -Infinity
       }
     },
     release() {
       const out = passing
       passing = []
+      const full = isFull()
       for (const [key, queues] of waiting) {
-        releaseKey(queues, out)
+        releaseKey(queues, out, full)
         if (queues.size === 0) waiting.delete(key)
       }
       return out
@@ -151,9 +169,7 @@ export function createMerge(ordered: boolean): Merge {
       const lane = lanes.get(partitionKey(topic, partition))
       return lane && (lane.outstanding[lane.at]?.offset ?? lane.next)
     },
-    isAhead: (topic, partition) =>
-      waitsOf(lanes.get(partitionKey(topic, partition))) > waitingMax &&
-      [...lanes.values()].some(lane => waitsOf(lane) <= waitingMax),
+    isAhead: (topic, partition) => waitsOf(lanes.get(partitionKey(topic, partition))) > waitingMax && isOneBehind(),
     keep(assigned) {
       for (const key of lanes.keys()) if (!assigned.has(key)) lanes.delete(key)
       newest = undefined
