@@ -207,3 +207,42 @@ export function eventOf(wire: Record<string, unknown>): Event {
   const rest = other.length > 0 ? { other: Object.fromEntries(other) } : {}
   return { ...envelope, type: 'custom', name, data: wire['data'], ...rest } as unknown as Event
 }
+
+type Kind = 'string' | 'number' | 'object' | 'boolean'
+
+/** The fields that readers rely on. */
+const kinds: { readonly [T in EventType]?: Readonly<Record<string, Kind>> } = {
+  token: { content: 'string' },
+  step: { node_name: 'string' },
+  progress: { step: 'string', progress: 'number' },
+  checkpoint: { name: 'string' },
+  state: { version: 'number', base_version: 'number' },
+  tool: { call_id: 'string', tool_name: 'string', stage: 'string' },
+  metrics: { scope: 'string', metrics: 'object' },
+  text: { content: 'string' },
+  chart: { chart_id: 'string', chart_type: 'string', option: 'object' },
+  warning: { code: 'string', message: 'string' },
+  input: { input_id: 'string', kind: 'string' },
+  custom: { name: 'string' },
+}
+
+/** The same, as the hot path walks it: without making a list for each event. */
+const required = new Map(Object.entries(kinds).map(([type, fields]) => [type, Object.entries(fields)]))
+/** The field of a type that may be left out, and is read as text where it is there. */
+const texts = new Map<string, string>([
+  ['state', 'hash'],
+  ['tool', 'delta'],
+])
+
+/** A field that is not what readers rely on; undefined when all are. */
+export function badField(body: Body): { field: string; kind: Kind; value: unknown } | undefined {
+  const fields = body as unknown as Record<string, unknown>
+  for (const [field, kind] of required.get(body.type) ?? []) {
+    const value = fields[field]
+    if (typeof value !== kind || value === null) return { field, kind, value }
+  }
+  const field = texts.get(body.type)
+  const value = field === undefined ? undefined : fields[field]
+  if (field === undefined || value === undefined || typeof value === 'string') return undefined
+  return { field, kind: 'string', value }
+}

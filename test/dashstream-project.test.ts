@@ -10,6 +10,7 @@ import { RuncastError } from '../src/error.ts'
 import { readOwnToken } from '../src/formats/dashstream-hot-token.ts'
 import { createSeen } from '../src/formats/dashstream-seen.ts'
 import { type DashStreamInput, decodeDashStream, encodeDashStream } from '../src/formats/dashstream-codec.ts'
+import { EventType } from '../src/gen/dashstream/v1/dashstream_pb.ts'
 import { unframe } from '../src/formats/dashstream-frame.ts'
 import { lanesMax, reorderWindow } from '../src/formats/dashstream-order.ts'
 import { type Decoded, type Decoder, type Message, runsOf } from '../src/formats/format.ts'
@@ -38,7 +39,7 @@ test('DF1 DF2 DF11 any run comes back exactly, also what only memory holds, and 
 test('DF7 H14 events whose values no schema knows come back exactly too', () => {
   const events = eventsOf([
     { type: 'custom', name: 'newer', data: { a: 1 }, other: JSON.parse('{"status":"x","__proto__":{"a":1}}') },
-    { type: 'custom', name: 'chart', data: 'not ours' },
+    { type: 'custom', name: 'charts', data: 'not ours' },
     { type: 'token', content: 'half \ud83d', finish_reason: 'tomorrow', more: { a: 1 } },
     { type: 'token', content: 'a', channel: 'reasoning', finish_reason: '9', stats: 1 },
     {
@@ -298,6 +299,22 @@ test('a run_id that could break a frame is refused, and a message of ours cannot
       new_field: 1,
     },
   ])
+})
+
+test('H14 a message that says it is ours, and that no log could take or no reader bear, is refused with a reason', () => {
+  const refused = (message: { case: string; value: object }, fields: object, says: RegExp) => {
+    const runcastFields = Buffer.from(JSON.stringify(fields))
+    const header = { ...foreign(3, 1), runId: 'r1', runSequence: 1n, runcastFields }
+    const act = () => push({ ...message, value: { header, ...message.value } })
+    assert.throws(act, (error: RuncastError) => says.test(error.message) && error.details['reason'] === 'schema_error')
+  }
+  const told = { case: 'tokenChunk', value: { text: 'x' } }
+  refused(told, { timestamp: 'never' }, /timestamp/)
+  refused(told, { content: 5 }, /token\.content/)
+  refused({ case: 'metrics', value: { scope: 'llm' } }, { metrics: null }, /metrics\.metrics/)
+  refused({ case: 'toolExecution', value: { callId: 'c', toolName: 't', stage: 1 } }, { delta: null }, /tool\.delta/)
+  const own = { case: 'event', value: { eventType: EventType.NODE_SUBSTEP } }
+  for (const name of ['a\nb', 'a"b', '', 'complete', 'chart', 5]) refused(own, { name }, /name/)
 })
 
 test('H6 an event that no record can hold is replaced by one that says so, and its number is not missing', () => {

@@ -3,6 +3,7 @@
 // but for `progress`, which is clamped, and an envelope, which is not the agent's to give.
 import { RuncastError } from '../error.ts'
 import {
+  badField,
   type Body,
   customNamePattern,
   type EventType,
@@ -13,27 +14,6 @@ import {
   type TextPosition,
   type ToolStage,
 } from '../event.ts'
-
-type Kind = 'string' | 'number' | 'object' | 'boolean'
-
-/** The fields that readers rely on. */
-const kinds: { readonly [T in EventType]?: Readonly<Record<string, Kind>> } = {
-  token: { content: 'string' },
-  step: { node_name: 'string' },
-  progress: { step: 'string', progress: 'number' },
-  checkpoint: { name: 'string' },
-  state: { version: 'number', base_version: 'number' },
-  tool: { call_id: 'string', tool_name: 'string', stage: 'string' },
-  metrics: { scope: 'string', metrics: 'object' },
-  text: { content: 'string' },
-  chart: { chart_id: 'string', chart_type: 'string', option: 'object' },
-  warning: { code: 'string', message: 'string' },
-  input: { input_id: 'string', kind: 'string' },
-  custom: { name: 'string' },
-}
-
-/** The same, as the hot path walks it: without making a list for each event. */
-const required = new Map(Object.entries(kinds).map(([type, fields]) => [type, Object.entries(fields)]))
 
 const channels = ['text', 'reasoning']
 const phases = ['start', 'end', 'error']
@@ -66,12 +46,8 @@ export function checkBody(given: Body): Body {
   const { type } = body
   if (notForAgents.has(type))
     throw refused(`an agent cannot emit "${type}": the runtime does, when the run ${ends(type)}`)
-  for (const [field, kind] of required.get(type) ?? []) {
-    const value = (body as unknown as Record<string, unknown>)[field]
-    if (typeof value !== kind || value === null) {
-      throw refused(`${type}.${field} must be a ${kind}, not ${shown(value)}`)
-    }
-  }
+  const bad = badField(body)
+  if (bad) throw refused(`${type}.${bad.field} must be a ${bad.kind}, not ${shown(bad.value)}`)
   const choice = choices.get(type)
   if (choice) checkChoice(body, choice)
   if (type === 'progress') return { ...body, progress: clamp(body.progress) }

@@ -3,7 +3,7 @@
 // It must never guess: what does not parse, has another encoding or another checksum is refused, typed.
 import { createHash } from 'node:crypto'
 import type { PatchOperation } from '../event.ts'
-import { eventId, type Event, type Metric } from '../event.ts'
+import { badField, customNamePattern, eventId, type Event, type Metric, reservedNames } from '../event.ts'
 import {
   type AttributeValue,
   type Checkpoint,
@@ -55,7 +55,17 @@ export function readOwn(message: Single, header: Header): Event {
   // The envelope is what the header says: a field of the rest must not put the event into another run.
   const { id: _id, type: told, run_id: _run, sequence: _sequence, timestamp: _time, ...more } = rest
   const event = { id: eventId(run_id, sequence), type: told === 'custom' ? told : type, run_id, sequence, timestamp }
-  return { ...event, ...fields, ...more } as unknown as Event
+  return checkEvent({ ...event, ...fields, ...more } as unknown as Event)
+}
+
+/** Whoever says that a message is ours is believed only what a log and its readers can bear. */
+function checkEvent(event: Event): Event {
+  const bad = badField(event)
+  if (bad !== undefined) throw undecodable('schema_error', `${event.type}.${bad.field} is no ${bad.kind}`)
+  if (Number.isNaN(Date.parse(event.timestamp))) throw undecodable('schema_error', 'the timestamp is no time')
+  if (event.type === 'custom' && (!customNamePattern.test(event.name) || reservedNames.has(event.name)))
+    throw undecodable('schema_error', `${JSON.stringify(event.name.slice(0, 40))} cannot name a custom event`)
+  return event
 }
 
 function readRest(header: Header): Fields {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { RuncastError } from '../../src/error.ts'
-import { type Body, type Event, eventOf } from '../../src/event.ts'
+import { type Body, customNamePattern, type Event, eventOf } from '../../src/event.ts'
 import { eventJson } from '../../src/formats/json.ts'
 import { type Format, type Identity, type Message, runsOf } from '../../src/formats/format.ts'
 import { emptyView, fold } from '../../src/state/fold.ts'
@@ -113,7 +113,7 @@ export function formatSuite({ format, skip }: FormatRow): void {
   promise('H14 an event of a newer server and values that no schema knows are encoded, never refused', () => {
     const strange = eventsOf(strangeBodies)
     assert.doesNotThrow(() => encode(strange))
-    if (format.decoder !== undefined) assert.doesNotThrow(() => decoded(format, encode(strange)))
+    if (format.decoder !== undefined) assert.doesNotThrow(() => decoded(format, encode(strange.filter(isNameable))))
   })
 
   promise('a payload that is not of this format is refused with a reason, and changes nothing', () => {
@@ -134,6 +134,11 @@ const isRefusal = (thrown: unknown) => thrown instanceof RuncastError && typeof 
 
 function identityOf(events: readonly Event[], more: Partial<Identity> = {}): Identity {
   return { run: events[0]?.run_id ?? 'r1', tenant: 'acme', thread: 't1', threadBase: 100, ...more }
+}
+
+/** No log could take the others, and no decoder gives them out. */
+function isNameable(event: Event): boolean {
+  return event.type !== 'custom' || customNamePattern.test(event.name)
 }
 
 function decoded(format: Format, messages: readonly Message[]): Event[] {
@@ -199,7 +204,7 @@ const zeroBodies: Body[] = [
 
 const strangeBodies = [
   { type: 'custom', name: 'from_a_newer_server', data: { deep: [[[[]]]] }, other: { status: 'x', substep_name: 1 } },
-  { type: 'custom', name: 'chart', data: { not: 'ours' } },
+  { type: 'custom', name: 'charts', data: { not: 'ours' } },
   { type: 'custom', name: '__proto__', data: JSON.parse('{"__proto__":{"a":1}}') },
   { type: 'custom', name: 'half \ud800', data: 'half \udc00', other: { data_json: '{' } },
   { type: 'token', content: 'half \ud83d', finish_reason: 'a reason of tomorrow', new_field: { a: [1, 2] } },
