@@ -108,6 +108,10 @@ effect('io_schema', 'refuses an input and fails an output that do not fit', asyn
   })
   assert.equal((await post(served, '/invoke', {})).status, 422)
   assert.match((await finished(served, { question: 'x' })).text, /"code":"invalid_output"/)
+  const input = { $schema: 'http://json-schema.org/draft-07/schema#', items: [{ type: 'integer' }] }
+  await using older = await serving({ io_schema: { input } })
+  assert.equal((await post(older, '/invoke', ['x'])).status, 422)
+  assert.equal((await post(older, '/invoke', [1])).status, 200)
 })
 
 effect('expose.rest, expose.streaming', 'take endpoints away', async () => {

@@ -111,6 +111,15 @@ const malformed: [string, number, string, RegExp][] = [
     /also matches empty text/,
   ],
   ['io_schema:\n  input: {type: objekt}', 4, 'io_schema.input', /it is not a JSON Schema; mend it: \/type/],
+  ['io_schema:\n  input: {items: [{type: integer}]}', 4, 'io_schema.input', /mend it: \/items must be object,boolean/],
+  [
+    'io_schema:\n  output: {$ref: "#/$defs/no"}',
+    4,
+    'io_schema.output',
+    /mend it: can't resolve reference #\/\$defs\/no/,
+  ],
+  ['io_schema:\n  input: {pattern: "["}', 4, 'io_schema.input', /mend it: Invalid regular expression/],
+  ['io_schema:\n  input: {$schema: "urn:mine"}', 4, 'io_schema.input', /mend it: \$schema "urn:mine" is not read here/],
   ['io_schema:\n  input: text', 4, 'io_schema.input', /is not a map; give a JSON Schema/],
   ['secrets:\n  required:\n    - {name: 9X}', 5, 'secrets.required[0].name', /"9X" does not have the right form/],
   [

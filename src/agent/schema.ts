@@ -2,6 +2,7 @@
 // Schema from a Dockfile. It must name every field at fault, and never let the agent see what did not pass.
 import type { ValidateFunction } from 'ajv'
 import { type Code, RuncastError } from '../error.ts'
+import { compileSchema } from '../json-schema.ts'
 
 /** The part of https://standardschema.dev that we need; zod, valibot and others implement it. */
 export interface StandardSchema<T = unknown> {
@@ -41,8 +42,8 @@ export async function checked<T>(schema: Schema<T> | undefined, value: unknown, 
 }
 
 /** What a JSON Schema says of a value, in the words of a Standard Schema. */
-async function validated<T>(schema: JsonSchema, value: unknown): Promise<Validated<T>> {
-  const validate = await compiled(schema)
+function validated<T>(schema: JsonSchema, value: unknown): Validated<T> {
+  const validate = compiled(schema)
   if (validate(value)) return { value: value as T }
   const issues = (validate.errors ?? []).map(({ instancePath, params, message, keyword }) => {
     const missing = (params as { missingProperty?: string }).missingProperty
@@ -103,13 +104,8 @@ function cut(text: string, charsMax: number): string {
 
 const validators = new WeakMap<JsonSchema, ValidateFunction>()
 
-/** Ajv is loaded by the first JSON Schema: agents with a Standard Schema start without it. */
-async function compiled(schema: JsonSchema): Promise<ValidateFunction> {
+function compiled(schema: JsonSchema): ValidateFunction {
   let validate = validators.get(schema)
-  if (!validate) {
-    const { Ajv2020 } = await import('ajv/dist/2020.js')
-    validate = new Ajv2020({ allErrors: true, strict: false, allowUnionTypes: true }).compile(schema)
-    validators.set(schema, validate)
-  }
+  if (!validate) validators.set(schema, (validate = compileSchema(schema)))
   return validate
 }

@@ -2,9 +2,8 @@
 // One zod schema each, strict at every level, so that a key either acts or is refused (H49).
 // It must hold nothing that needs two keys at once: that is rules.ts.
 
-import { createRequire } from 'node:module'
-import type { Ajv } from 'ajv'
 import { z } from 'zod'
+import { compileSchema } from '../json-schema.ts'
 import { allowedFaults, parseAllowed } from './allowed.ts'
 import { rateLimit } from './duration.ts'
 import {
@@ -37,21 +36,15 @@ const origin = text(
   /^(?:\*|https?:\/\/[^\s/?#]+)$/,
 )
 
-let ajv: Ajv | undefined
-/** Loaded for files that hold a schema: most hold none, and it is a tenth of a cold start. */
-function schemaJudge(): Ajv {
-  const { Ajv } = createRequire(import.meta.url)('ajv') as typeof import('ajv')
-  return (ajv ??= new Ajv({ strict: false }))
-}
 const jsonSchema = z
   .record(z.string(), z.unknown(), { error: 'give a JSON Schema (a map)' })
   .transform((value, context) => {
-    // Only the compiler of another dialect can judge that dialect.
-    if ('$schema' in value) return value
-    const judge = schemaJudge()
-    if (judge.validateSchema(value) === true) return value
-    const { instancePath = '', message = '' } = judge.errors?.[0] ?? {}
-    return refuse(context, { says: 'it is not a JSON Schema', fix: `mend it: ${instancePath || 'it'} ${message}` })
+    try {
+      compileSchema(value)
+      return value
+    } catch (thrown) {
+      return refuse(context, { says: 'it is not a JSON Schema', fix: `mend it: ${(thrown as Error).message}` })
+    }
   })
 const ioSchema = section({ input: jsonSchema.optional(), output: jsonSchema.optional() })
 const agentParts = {

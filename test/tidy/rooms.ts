@@ -32,8 +32,8 @@ export interface Room {
 export const rooms: readonly Room[] = [
   { room: 'src/gen/', sees: [] },
   { room: 'src/state/', sees: leaves },
-  { room: 'src/agent/', sees: [...leaves, 'src/state/'] },
-  { room: 'src/config/', sees: leaves },
+  { room: 'src/agent/', sees: [...leaves, 'src/json-schema.ts', 'src/state/'] },
+  { room: 'src/config/', sees: [...leaves, 'src/json-schema.ts'] },
   { room: 'src/sqlite/', sees: [...log, 'src/private-file.ts'] },
   { room: 'src/backends/', sees: [...log, 'src/sqlite/'], strangers: true },
   { room: 'src/layers/', sees: log, strangers: true },
@@ -97,7 +97,10 @@ export const rooms: readonly Room[] = [
  * floors below.
  */
 export const floors: readonly { readonly folders: readonly string[]; readonly files: string }[] = [
-  { folders: [], files: 'private-file error event iso-time turn text-scan open-match shape batch iterate log bells' },
+  {
+    folders: [],
+    files: 'private-file json-schema error event iso-time turn text-scan open-match shape batch iterate log bells',
+  },
   {
     folders: ['src/state/', 'src/agent/'],
     files:
