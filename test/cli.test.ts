@@ -476,7 +476,9 @@ test('DK86 runs lists, shows, starts and cancels; a repeated cancel is refused',
   assert.match((await runs('list', '--thread', 't1')).stdout, /^mine +running +talker/)
   const cancelled = await runs('cancel', 'mine', '--reason', 'enough')
   assert.deepEqual([cancelled.code, cancelled.stdout], [0, 'mine cancelled\n'])
-  assert.match((await runs('show', 'mine')).stdout, /^reason: +enough$/m)
+  const shown = (await runs('show', 'mine')).stdout
+  assert.match(shown, /^reason: +enough$/m)
+  assert.match(shown, /^cancel_requested_at: \S+$/m)
   const again = await runs('cancel', 'mine')
   assert.equal(again.code, 1)
   assert.match(again.stderr, /the run mine has ended/)

@@ -156,6 +156,7 @@ const badStarts: readonly [string, string, number, string, RegExp][] = [
 ]
 const badCursors: readonly [string, string, RegExp][] = [
   ['after=-1', '?after=-1', /after.*-1/],
+  ['after=2^53', '?after=9007199254740992', /^after: Too big: expected int to be <=9007199254740991, got [^;]*$/],
   ['after=1.5', '?after=1.5', /after.*1\.5/],
   ['after=abc', '?after=abc', /after.*abc/],
   ['after=1e400', '?after=1e400', /after/],

@@ -14,7 +14,7 @@ import { certificates, clientOptions, kafkaError, loadKafka } from '../kafka/cli
 import { serve } from '../server.ts'
 import { type ExitCode, exitCodes } from './exit-codes.ts'
 import { probeStream } from './probe.ts'
-import { loadProject } from './project.ts'
+import { loadAllAgents } from './project.ts'
 import { type RemoteOptions, remoteHeaders, remoteUrl } from './remote.ts'
 import { coloursOf, counted, harmless, say } from './terminal.ts'
 
@@ -52,7 +52,7 @@ async function checkHere(dockfile: string): Promise<number> {
   return (
     failed +
     (await checkAll([
-      ['agents', async () => (await loadProject({ dockfile })).agents.map(({ name }) => name).join(', ')],
+      ['agents', async () => agentNames(known)],
       ['port', () => checkPort(known)],
       ['storage', () => checkStorage(known)],
       ...services(known).map(([name, address]): Check => [name, () => checkReachable(address)]),
@@ -60,6 +60,12 @@ async function checkHere(dockfile: string): Promise<number> {
       ['streaming', checkStreaming],
     ]))
   )
+}
+
+/** As `run` loads them; that it refuses some keys is said already. */
+async function agentNames(config: Config): Promise<string> {
+  Object.assign(process.env, config.env)
+  return (await loadAllAgents(config, [])).map(({ name }) => name).join(', ')
 }
 
 async function checkAll(checks: readonly Check[]): Promise<number> {

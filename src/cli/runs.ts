@@ -31,10 +31,13 @@ export async function show(run: string, { json, ...options }: Json): Promise<voi
   await using runs = remoteRuns(options, impatient)
   const info = await runs.get(run)
   if (json) return say(JSON.stringify(info))
-  for (const [name, value] of Object.entries(info)) {
-    if (name === 'metadata' && Object.keys(value as object).length === 0) continue
+  const shown = Object.entries(info).filter(
+    ([name, value]) => name !== 'metadata' || Object.keys(value as object).length > 0,
+  )
+  const width = Math.max(...shown.map(([name]) => name.length)) + ': '.length
+  for (const [name, value] of shown) {
     const text = typeof value === 'string' ? value : JSON.stringify(value, null, 2)
-    say(`${`${name}:`.padEnd(16)}${harmless(text)}`)
+    say(`${`${name}:`.padEnd(width)}${harmless(text)}`)
   }
 }
 

@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { fieldOf, firstOf } from '../../agent/schema.ts'
 import { RuncastError, shown } from '../../error.ts'
 
-const sequence = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER)
+const sequence = z.number().int().min(0) // `int` has the bound of safe integers
 /** Seconds that a stream may be idle: wire.md gives 1 to 3600. */
 const idleSecondsMax = 3_600
 const nameCharsMax = 200
