@@ -14,29 +14,35 @@ import { ownModule } from './package.ts'
 const endings = ['', '.ts', '.js', '.mjs', '/index.ts', '/index.js']
 
 export async function loadAgents(config: Config): Promise<Agent[]> {
-  const missing = missingFiles(config)
-  if (missing.length > 0) throw invalidConfig(missing)
   const agents: Agent[] = []
-  for (const agent of config.agents) agents.push(await loadAgent(agent, config))
+  for (const [agent, file] of agentFiles(config)) agents.push(await loadAgent(agent, file, config))
   return agents
 }
 
-/** The agents of a configuration whose file is not there. */
-export function missingFiles(config: Config): Problem[] {
-  return config.agents
-    .filter(({ target }) => fileOf(target.module, config) === undefined)
-    .map(({ target: { module, function: called, path: at } }) => {
-      const value = JSON.stringify(`${module}:${called}`)
-      const path = resolve(dirname(config.file), module) + (/\.m?[jt]s$/.test(module) ? '' : '{.ts,.js,.mjs}')
-      return {
-        file: config.file,
-        line: lineOf(config.lines, at),
-        path: pathText(at),
-        value,
-        message: `${value} names a file that is not there: ${path}`,
-        fix: 'create it or mend the path',
-      }
-    })
+/** The file of each agent, in their order; throws `invalid_request` that names all whose file is not there. */
+export function agentFiles(config: Config): ReadonlyMap<AgentConfig, string> {
+  const files = new Map<AgentConfig, string>()
+  const missing: Problem[] = []
+  for (const agent of config.agents) {
+    const file = fileOf(agent.target.module, config)
+    if (file === undefined) missing.push(missingFile(agent, config))
+    else files.set(agent, file)
+  }
+  if (missing.length > 0) throw invalidConfig(missing)
+  return files
+}
+
+function missingFile({ target: { module, function: called, path: at } }: AgentConfig, config: Config): Problem {
+  const value = JSON.stringify(`${module}:${called}`)
+  const path = resolve(dirname(config.file), module) + (/\.m?[jt]s$/.test(module) ? '' : '{.ts,.js,.mjs}')
+  return {
+    file: config.file,
+    line: lineOf(config.lines, at),
+    path: pathText(at),
+    value,
+    message: `${value} names a file that is not there: ${path}`,
+    fix: 'create it or mend the path',
+  }
 }
 
 /** `package.module` is how the seeds wrote it; a path is tried first. */
@@ -48,9 +54,9 @@ function fileOf(module: string, { file }: Config): string | undefined {
     .find(path => statSync(path, { throwIfNoEntry: false })?.isFile())
 }
 
-async function loadAgent({ name, target, framework, io }: AgentConfig, config: Config): Promise<Agent> {
+async function loadAgent(agent: AgentConfig, file: string, config: Config): Promise<Agent> {
+  const { name, target, framework, io } = agent
   const where = `${config.file}: agent ${name}: ${target.kind} ${target.module}:${target.function}`
-  const file = fileOf(target.module, config) as string
   const module = await loadModule(file, `${where}: ${file}`)
   const found = module[target.function]
   if (found === undefined) {

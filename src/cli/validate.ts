@@ -1,15 +1,14 @@
 // `runcast validate`: every problem of a configuration at once, with line, value and fix. What is legal but not in this
 // version yet is said too: `run` would refuse it.
 import { loadConfig } from '../config/load.ts'
-import { invalidConfig, showProblem } from '../config/problem.ts'
+import { showProblem } from '../config/problem.ts'
 import { unsupported } from '../config/unsupported.ts'
-import { missingFiles } from '../load-agents.ts'
+import { agentFiles } from '../load-agents.ts'
 import { coloursOf, counted, note, say } from './terminal.ts'
 
 export async function validate(path = '.'): Promise<void> {
   const config = await loadConfig({ path, env: process.env })
-  const missing = missingFiles(config)
-  if (missing.length > 0) throw invalidConfig(missing)
+  agentFiles(config)
   const { green, yellow } = coloursOf(process.stdout)
   say(
     `${green('valid:')} ${config.file} (${counted(config.agents.length, 'agent')}, backend ${config.streaming.backend})`,
