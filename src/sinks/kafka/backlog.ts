@@ -85,6 +85,8 @@ export function createBacklog(options: {
   const { log, format, cursors, ring } = options
   const bells = new Map<string, Disposable>()
   const checked = new Set<string>()
+  /** Cursors of tenants that are not attended; nothing is read of these, so none comes to them. */
+  const unattended = Map.groupBy(cursors.runs.values(), ({ tenant }) => tenant)
   const lanes = new Map<string, Lane>()
   /** Moved, and not in a load yet. */
   const movedFeeds = new Set<FeedCursor>()
@@ -103,7 +105,8 @@ export function createBacklog(options: {
     if (bells.has(tenant)) return
     bells.set(tenant, log.watch(tenantFeed(tenant), ring))
     if (!cursors.feeds.has(tenant)) cursors.feeds.set(tenant, { tenant, at: 0, time: '' })
-    for (const cursor of cursors.runs.values()) if (cursor.tenant === tenant) add(cursor)
+    for (const cursor of unattended.get(tenant) ?? []) add(cursor)
+    unattended.delete(tenant)
   }
 
   /** Another log than the one that the cursor was read from: nothing of it was sent. */
