@@ -104,7 +104,8 @@ export function createRetention(
       run: head.run_id,
       tenant: head.tenant,
       thread: head.thread_id,
-      at: head.completed_at ?? head.created_at,
+      // A clock that was ahead must not keep it, nor those behind it, until that time comes.
+      at: Math.min(head.completed_at ?? head.created_at, deps.now()),
       bytes: head.bytes,
     })
     bytesTotal += head.bytes

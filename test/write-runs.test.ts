@@ -12,8 +12,11 @@ import { type Log, runKey } from '../src/log.ts'
 import { follow } from '../src/follow.ts'
 import { createRetention } from '../src/retention.ts'
 import { createRunWriter } from '../src/sources/write-runs.ts'
+import { createClock } from './simulation/clock.ts'
 import { until } from './until.ts'
 
+const hourMs = 3_600_000
+const dayMs = 24 * hourMs
 const token = (content: string) => entryOf({ type: 'token', content }, 1)
 const run = { run_id: 'r', tenant: 'default', thread: 'r' }
 
@@ -39,5 +42,31 @@ for (const [name, open] of [
     await writer.write({ ...run, last: 7, entries: [token('f'), end] })
     await reading
     assert.deepEqual(seen, ['a', 'b', [3, 6], 'f', 'complete'])
+  })
+}
+
+for (const when of ['while it runs', 'at its next start']) {
+  test(`H127 a run of a clock a day ahead is forgotten an hour after it came, and keeps no other: ${when}`, async () => {
+    const clock = createClock()
+    await using log = memory()
+    const limits = { ageMs: hourMs }
+    let retention = createRetention(log, limits, clock)
+    const writer = createRunWriter({ log, retention, owner: 'o' })
+    for (const [run_id, ahead] of [
+      ['ahead', dayMs],
+      ['right', 0],
+    ] as const) {
+      const end = entryOf({ type: 'complete', output: null, latency_seconds: 0 }, clock.now() + ahead)
+      await writer.write({ run_id, tenant: 'default', thread: run_id, last: 1, entries: [end] })
+    }
+    if (when === 'at its next start') {
+      retention.stop()
+      retention = createRetention(log, limits, clock)
+      await retention.load()
+    }
+    const kept = () => log.list({ tenant: 'default', limit: 10 }) as readonly unknown[]
+    assert.equal(await clock.runUntil(() => kept().length < 2, hourMs - 1), false)
+    assert.equal(await clock.runUntil(() => kept().length === 0, hourMs), true)
+    retention.stop()
   })
 }
