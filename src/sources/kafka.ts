@@ -145,6 +145,7 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
       if (planned !== joined) {
         planned = joined
         await plan(consumer)
+        state = stateNow()
         failures = 0
       }
       if (places.size === 0) {
@@ -167,8 +168,14 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
       await takeReady(letters)
       await settle(answers.every(({ records }) => records.length === 0))
       await commit(consumer)
-      state = [...places.values()].every(({ offset, goal }) => offset >= goal) ? 'live' : 'catching_up'
+      state = stateNow()
     }
+  }
+
+  /** By positions, never by times: those are of the producers' clocks. */
+  const stateNow = () => {
+    if (places.size === 0) return 'joining'
+    return [...places.values()].every(({ offset, goal }) => offset >= goal) ? 'live' : 'catching_up'
   }
 
   /** Decodes what is ready, and writes it: the events of a run at once. Only then it is done. */

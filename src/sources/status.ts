@@ -2,7 +2,7 @@
 // installed it. What is unknown must never be told as 0.
 
 export interface SourceStatus {
-  /** `joining`: nothing assigned yet. `catching_up`: behind where the topics ended when it began. */
+  /** `joining`: nothing assigned, yet or now. `catching_up`: behind where the topics ended when it began. */
   readonly state: 'joining' | 'catching_up' | 'live' | 'retrying' | 'stopped'
   /** Less than all = another member of the group has the rest: this source does not see it. */
   readonly coverage: { readonly assigned: number; readonly total: number | undefined }
