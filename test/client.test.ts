@@ -675,6 +675,47 @@ test('the cursor of a filtered reader moves over what it skips, also across a cu
   ])
 })
 
+test('an address that is none, and a header that cannot be sent, are refused at once and not asked for again', async () => {
+  for (const url of ['ftp://example.org', '/api', '', 'localhost:8080']) {
+    assert.throws(
+      () => connect(url),
+      { code: 'invalid_request', message: /is no address of a server; give one such as/ },
+      url,
+    )
+  }
+  await using served = await wire((_request, response) => void response.writeHead(500).end())
+  await using keyed = connect(served.url, hurried())
+  await assert.rejects(keyed.start('a', {}, { idempotencyKey: '😀' }), {
+    code: 'invalid_request',
+    message: /"idempotency-key"/,
+  })
+  await using strange = connect(served.url, { ...hurried(), token: 'secret\n' + 'x' })
+  for (const asked of [strange.get('r'), allOf(strange)]) {
+    await assert.rejects(asked, error => {
+      assert.match(String(error), /the header "authorization" has a character that no header can carry/)
+      return !String(error).includes('secret')
+    })
+  }
+  assert.deepEqual(served.requests, [])
+})
+
+test('a token that cannot be renewed for now is a cut: a reader comes back, a request is repeated', async () => {
+  await using served = await wire((request, response) => {
+    assert.equal(request.headers.authorization, 'Bearer t')
+    if (request.url === '/runs/r') response.writeHead(200, { 'content-type': 'application/json' }).end('{"run_id":"r"}')
+    else response.writeHead(200, sse).end(sseFrame(1, 'complete'))
+  })
+  let asked = 0
+  const token = async () => {
+    if (++asked % 3 !== 0) throw new TypeError('fetch failed')
+    return 't'
+  }
+  await using runs = connect(served.url, { ...hurried(), token })
+  assert.deepEqual(sequencesOf(await allOf(runs)), [1])
+  assert.equal((await runs.get('r')).run_id, 'r')
+  assert.equal(asked, 6)
+})
+
 test('a reader that throws ends its connection and gets its own error back', async () => {
   let closed = false
   await using served = await wire((_request, response) => {

@@ -1,5 +1,6 @@
 // The client, for browsers and for Node: `connect(url)` is a `Runs`, like the server's core. What is exported here is the
 // whole of `runcast/client`; nothing of Node is reachable from it. The fold of a view is apart, as `runcast/view`.
+import { RuncastError } from '../error.ts'
 import type { Deps, Runs } from '../runs.ts'
 import { type HttpOptions, httpRuns } from '../transports/http/client.ts'
 import { webDeps } from './deps.ts'
@@ -11,6 +12,12 @@ export interface ConnectOptions extends Omit<HttpOptions, 'url' | 'deps'> {
 /** The runs of a server: `connect('https://example.org')`, or in a page also `connect('/api')`. */
 export function connect(url: string | URL, options: ConnectOptions = {}): Runs {
   const page = (globalThis as { location?: { href: string } }).location?.href
+  if (!URL.canParse(url, page) || !/^https?:$/.test(new URL(url, page).protocol)) {
+    throw new RuncastError(
+      'invalid_request',
+      `${JSON.stringify(url)} is no address of a server; give one such as http://127.0.0.1:8080`,
+    )
+  }
   const { origin, pathname } = new URL(url, page)
   return httpRuns({ ...options, url: origin + pathname, deps: { ...webDeps, ...options.deps } })
 }

@@ -16,11 +16,12 @@ export interface Wire {
 
 export function attachTo(wire: Wire): Attach {
   return async ({ after, signal, opened, take }) => {
-    const headers = await wire.headers()
     let response: Response
     try {
+      const headers = await wire.headers()
       response = await wire.fetch(wire.url(after), { headers, signal, cache: 'no-store' })
     } catch (cause) {
+      if (cause instanceof RuncastError && !cause.retryable) throw cause
       return { error: cutOff(messageOf(cause), cause) }
     }
     if (response.status === 204) return 'ended'

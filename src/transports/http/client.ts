@@ -54,22 +54,22 @@ export function httpRuns(options: HttpOptions): Runs {
 
   const headersOf = async (more: Record<string, string> = {}): Promise<Record<string, string>> => {
     const { token, apiKey, headers } = options
-    const bearer = typeof token === 'function' ? await token() : token
-    return {
+    const bearer = typeof token === 'function' ? await renewed(token) : token
+    return sendable({
       ...(bearer !== undefined && { authorization: `Bearer ${bearer}` }),
       ...(apiKey !== undefined && { 'x-api-key': apiKey }),
       ...headers,
       ...more,
-    }
+    })
   }
 
   /** One request, one answer. */
   const ask = async (method: string, path: string, { query = {}, body, headers }: Call): Promise<Answer> => {
     const json = body === undefined ? undefined : jsonText(body)
     const type: Record<string, string> = json === undefined ? {} : { 'content-type': 'application/json' }
-    const sent = await headersOf({ accept: 'application/json', ...type, ...headers })
     using limit = within(answerMsMax, closing.signal, deps)
     try {
+      const sent = await headersOf({ accept: 'application/json', ...type, ...headers })
       const response = await fetching(`${base}${path}${queryText(query)}`, {
         method,
         headers: sent,
@@ -80,6 +80,7 @@ export function httpRuns(options: HttpOptions): Runs {
       return { error: await errorOf(response), again: mayPass(response.status), waitMs: retryAfterMs(response) ?? 0 }
     } catch (cause) {
       if (closing.signal.aborted) return { error: new RuncastError('unavailable', 'this client was closed'), waitMs: 0 }
+      if (cause instanceof RuncastError) return { error: cause, again: cause.retryable, waitMs: 0 }
       const what = limit.expired ? `no answer within ${answerMsMax} ms` : messageOf(cause)
       const error = new RuncastError('unavailable', `${method} ${base}${path}: ${what}`, { cause })
       return { error, again: true, waitMs: 0 }
@@ -225,6 +226,29 @@ function repeated(error: RuncastError, tries: number): RuncastError {
     details: { ...error.details, tries },
     cause: error,
   })
+}
+
+/** Who renews a token over the same network is cut off with it: that passes. */
+async function renewed(token: () => string | Promise<string>): Promise<string> {
+  try {
+    return await token()
+  } catch (cause) {
+    if (cause instanceof RuncastError) throw cause
+    throw new RuncastError('unavailable', `no token: ${messageOf(cause)}`, { cause })
+  }
+}
+
+/** The same headers, or a refusal that shows no value: fetch would fail with one, and be asked again and again. */
+function sendable(headers: Record<string, string>): Record<string, string> {
+  for (const [name, value] of Object.entries(headers)) {
+    try {
+      new Headers([[name, value]])
+    } catch {
+      const message = `the header ${JSON.stringify(name)} has a character that no header can carry; leave it out, or encode it`
+      throw new RuncastError('invalid_request', message, { details: { field: name } })
+    }
+  }
+  return headers
 }
 
 function jsonText(input: unknown): string {
