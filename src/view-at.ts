@@ -3,8 +3,9 @@ import { RuncastError } from './error.ts'
 import { type Log, readLimitEntries, runKey } from './log.ts'
 import { emptyView, foldBatch, type View } from './state/fold.ts'
 import { notContradicted } from './state/hash.ts'
+import { atEndOfTurn } from './turn.ts'
 
-/** Throws `cursor_gone` when `at` lies before what is kept. */
+/** Throws `cursor_gone` when `at` lies before what is kept. An `at` beyond the last event is the newest. */
 export async function viewAt(log: Log, run: string, at: number): Promise<View> {
   let view = emptyView(run)
   while (view.at < at) {
@@ -18,8 +19,12 @@ export async function viewAt(log: Log, run: string, at: number): Promise<View> {
         continue // read again from there: this batch was asked for with another limit
       }
     }
+    if (batch.state === 'absent' && view.at > 0)
+      throw new RuncastError('not_found', `the run ${run} was just forgotten`)
     if (batch.last <= view.at) break
     view = foldBatch(view, batch, notContradicted)
+    // A long run is seconds of work, and those who follow others shall not wait for it.
+    if (!batch.atTail) await new Promise<void>(atEndOfTurn)
   }
   return view
 }

@@ -10,11 +10,11 @@ import {
   type Log,
   type Numbered,
   readLimitEntries,
-  runKey,
   tenantFeed,
   threadFeed,
 } from '../log.ts'
-import { emptyView, foldBatch, type View } from '../state/fold.ts'
+import type { View } from '../state/fold.ts'
+import { viewAt } from '../view-at.ts'
 import { type Change, type Conversation, emptyConversation, foldEntry, placeOf, type RunMessages } from './entries.ts'
 import { assistantMessage, userMessage } from './message.ts'
 import { conversationOf, conversationRow, messageRow } from './rows.ts'
@@ -188,14 +188,8 @@ async function messagesOf(
 }
 
 /** The view of a run at its newest event. */
-export async function viewOf(log: Log, run: string): Promise<View> {
-  let view = emptyView(run)
-  for (;;) {
-    const batch = await log.read(runKey(run), view.at, readLimitEntries)
-    if (batch.gap?.snapshot) view = JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View
-    if (batch.last <= view.at) return view
-    view = foldBatch(view, batch)
-  }
+export function viewOf(log: Log, run: string): Promise<View> {
+  return viewAt(log, run, Number.MAX_SAFE_INTEGER)
 }
 
 /**

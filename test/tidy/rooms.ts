@@ -59,6 +59,8 @@ export const rooms: readonly Room[] = [
       ...log,
       ...pure,
       'src/follow.ts',
+      // A message is what a run's view says, and there is one way to a view.
+      'src/view-at.ts',
       'src/runs.ts',
       'src/retention.ts',
       'src/agent/schema.ts',
