@@ -7,7 +7,7 @@ import { sqlite } from '../src/backends/sqlite.ts'
 import { webDeps } from '../src/client/deps.ts'
 import { realDeps } from '../src/deps.ts'
 import { createRuns } from '../src/runs.ts'
-import { eventsOf } from './suites/runs.suite.ts'
+import { eventsOf } from './suites/runs-agents.ts'
 
 for (const [name, open] of [
   ['memory', memory],

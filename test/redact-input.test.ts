@@ -15,7 +15,7 @@ import { type Log, runKey } from '../src/log.ts'
 import { createRuns, type RunsOptions } from '../src/runs.ts'
 import { serve } from '../src/server.ts'
 import { temporaryDir } from './services/child.ts'
-import { eventsOf } from './suites/runs.suite.ts'
+import { eventsOf } from './suites/runs-agents.ts'
 
 const secret = 'sk-canary-12345678'
 const redactPatterns = [/sk-canary-\d{8}/u]

@@ -7,7 +7,7 @@ import { memory } from '../src/backends/memory.ts'
 import { realDeps } from '../src/deps.ts'
 import { type Log, runKey } from '../src/log.ts'
 import { createRuns, type RunsOptions } from '../src/runs.ts'
-import { eventsOf } from './suites/runs.suite.ts'
+import { eventsOf } from './suites/runs-agents.ts'
 import { until } from './until.ts'
 
 /** Stands for a process that dies after so many tokens: from then on its appends are lost, and it never seals. */

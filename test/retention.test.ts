@@ -7,7 +7,7 @@ import { realDeps } from '../src/deps.ts'
 import { inboxKey, type Key, type Log, runKey, tenantFeed, threadFeed } from '../src/log.ts'
 import { heldMax } from '../src/retention.ts'
 import { createRuns } from '../src/runs.ts'
-import { eventsOf } from './suites/runs.suite.ts'
+import { eventsOf } from './suites/runs-agents.ts'
 import { turns } from './suites/log.suite.ts'
 
 const short = defineAgent({ name: 'short' }, async function* () {
