@@ -27,7 +27,7 @@ import { createBacklog } from '../src/sinks/kafka/backlog.ts'
 import { emptyCursors } from '../src/sinks/kafka/cursors.ts'
 import { type KafkaSink, type KafkaSinkOptions, kafkaSink } from '../src/sinks/kafka/sink.ts'
 import { deps, names, recordsOf } from './kafka-topics.ts'
-import { newHead, token } from './suites/log.suite.ts'
+import { newHead, token, turns } from './suites/log.suite.ts'
 import { until } from './until.ts'
 import { temporaryDir } from './services/child.ts'
 import * as kafka from './services/kafka.ts'
@@ -465,7 +465,7 @@ test('DF20 what a run said last is sent with its end, also while many others are
   tell(0, { type: 'started', run_id: 'r', thread_base: 0 })
   while ((await backlog.next()).runs.length > 0);
   assert.equal(cursors.runs.get('r')?.after, 1)
-  await new Promise(setImmediate) // what rang so far is over
+  await turns(10) // what rang so far is over
   say(run, 1, entryOf({ type: 'complete', output: null, latency_seconds: 1 }, Date.now()))
   tell(1, { type: 'ended', run_id: 'r', status: 'completed', last: 2, thread_base: 0 })
   const sent: number[] = []
