@@ -413,6 +413,24 @@ test('an address that is none, and a configuration for an agent file, are named 
   assert.deepEqual([host.code, file.code], [1, 1])
 })
 
+test('DK76 DK86 doctor misses the API key that run would miss, and the lines to try name the variable that has it', async () => {
+  using here = folder({ 'agent.mjs': 'export const run = async () => 1\n' })
+  here.write(
+    'Dockfile.yaml',
+    `version: "1.0"\nagent: { name: keyed, handler: ./agent.mjs:run }\nexpose: { port: ${await freePort()} }\nauth: { mode: api_key, api_keys: { prefix: TEAM_ } }\n`,
+  )
+  const without = await here.run(['doctor'])
+  assert.equal(without.code, 1)
+  assert.match(without.stdout, /^FAIL keys +auth\.mode is api_key, but no variable begins with TEAM_; set it/m)
+  assert.equal((await here.run(['run'])).code, 1)
+  const env = { TEAM_ANN: 'secret' }
+  const doctor = await here.run(['doctor'], env)
+  assert.equal(doctor.code, 0, doctor.stdout)
+  await using server = await here.serve([], env)
+  await server.saw(/curl -sN -H "X-API-Key: \$TEAM_ANN"/)
+  assert.ok(!(server.stdout + doctor.stdout).includes('secret'))
+})
+
 test('DK86 doctor finds a healthy folder well, and says what is wrong with a broken one', async () => {
   using here = talking(`streaming: { backend: sqlite }\nexpose: { port: ${await freePort()} }\n`)
   const well = await here.run(['doctor'])

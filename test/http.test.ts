@@ -247,6 +247,21 @@ test('DK5 DK45 OL1 POST /invoke answers with the output, or with the failure of 
   assert.deepEqual(await bad.json(), { success: false, error: 'no luck', code: 'agent_error', details: {} })
 })
 
+test('no body is null: for the agent, and in what is kept of the run', async () => {
+  const given: unknown[] = []
+  const hears = defineAgent({ name: 'hears' }, async (input: unknown) => void given.push(input))
+  await using served = await serving({ agents: [hears] })
+  for (const path of ['/invoke', '/invoke/stream']) await (await fetch(served.url + path, { method: 'POST' })).text()
+  const tailed = await fetch(`${served.url}/runs?run_id=r`, {
+    method: 'POST',
+    headers: { accept: 'text/event-stream' },
+  })
+  await tailed.text()
+  assert.deepEqual(given, [null, null, null])
+  const run = (await (await fetch(`${served.url}/runs/r`)).json()) as Record<string, unknown>
+  assert.deepEqual(run['input'], null)
+})
+
 test('DK6 a body that does not fit is 422 with the field named, on all three entry points, and the agent never runs', async () => {
   await using served = await serving()
   for (const path of ['/invoke', '/invoke/stream', '/runs']) {

@@ -37,7 +37,12 @@ export function banner(facts: Facts): string {
 function tries({ config, agents, url }: Facts): string[] {
   const agent = agents[0] as Agent
   const { auth, streaming, expose } = config
-  const key = auth.mode === 'api_key' ? ` -H "${auth.apiKeys.header}: $${auth.apiKeys.envVar}"` : ''
+  const { header, envVar, prefix } = auth.apiKeys
+  // Of several keys the first is as good as any; that there is one was seen before anybody listened.
+  const isSet = (name: string) => Boolean(process.env[name])
+  const first = Object.keys(process.env).find(name => prefix !== undefined && name.startsWith(prefix) && isSet(name))
+  const variable = isSet(envVar) ? envVar : (first ?? envVar)
+  const key = auth.mode === 'api_key' ? ` -H "${header}: $${variable}"` : ''
   const body = `-H 'content-type: application/json' -d ${quoted(JSON.stringify(exampleOf(jsonSchemaOf(agent.input))))}`
   const post = (path: string, more = '') => `curl -sN${key} '${url}${path}?agent=${agent.name}' ${more}${body}`
   if (streaming.asyncRuns) {

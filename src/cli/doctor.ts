@@ -11,7 +11,7 @@ import { showProblem } from '../config/problem.ts'
 import { unsupported } from '../config/unsupported.ts'
 import { RuncastError } from '../error.ts'
 import { certificates, clientOptions, kafkaError, loadKafka } from '../kafka/client.ts'
-import { serve } from '../server.ts'
+import { authOf, serve } from '../server.ts'
 import { type ExitCode, exitCodes } from './exit-codes.ts'
 import { probeStream } from './probe.ts'
 import { loadAllAgents } from './project.ts'
@@ -53,6 +53,7 @@ async function checkHere(dockfile: string): Promise<number> {
     failed +
     (await checkAll([
       ['agents', async () => agentNames(known)],
+      ...(known.auth.mode === 'api_key' ? [['keys', async () => checkKeys(known)] satisfies Check] : []),
       ['port', () => checkPort(known)],
       ['storage', () => checkStorage(known)],
       ...services(known).map(([name, address]): Check => [name, () => checkReachable(address)]),
@@ -66,6 +67,12 @@ async function checkHere(dockfile: string): Promise<number> {
 async function agentNames(config: Config): Promise<string> {
   Object.assign(process.env, config.env)
   return (await loadAllAgents(config, [])).map(({ name }) => name).join(', ')
+}
+
+/** As `run` reads them; their values are shown to nobody. */
+function checkKeys({ auth, env }: Config): string {
+  authOf(auth, { ...env, ...process.env })
+  return `API keys are asked for in ${auth.apiKeys.header}`
 }
 
 async function checkAll(checks: readonly Check[]): Promise<number> {

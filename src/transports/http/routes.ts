@@ -40,7 +40,7 @@ export function invokeRoutes(fastify: FastifyInstance, parts: RouteParts, option
   const onceOf = (request: FastifyRequest) => ({
     ...options.direct,
     agent: agentOf(agents, (request.query as z.infer<typeof invokeQuery>).agent),
-    input: request.body,
+    input: bodyOf(request),
     deps,
     principal: request.principal,
     labels: traceLabelsOf(request),
@@ -93,7 +93,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       ...(scenario !== undefined && { scenario }),
       ...(company_id !== undefined && { company_id }),
     }
-    const info = await runsOf(request).start(query.agent, request.body, {
+    const info = await runsOf(request).start(query.agent, bodyOf(request), {
       run,
       thread,
       onBusy,
@@ -269,6 +269,11 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     const runs = runsOf(request)
     return streams.serve(reply, work, (more, deliver) => runs.follow(target, { ...opts, ...more }, deliver), headers)
   }
+}
+
+/** The agent's input; no body is null, as it is kept (PROTOCOL.md §5.1). */
+function bodyOf({ body }: FastifyRequest): unknown {
+  return body === undefined ? null : body
 }
 
 function isStrict({ strict }: EventsQuery): boolean {
