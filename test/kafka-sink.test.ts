@@ -463,17 +463,20 @@ test('DF20 what a run said last is sent with its end, also while many others are
   backlog.attend('default')
   say(run, 0, token('hello'))
   tell(0, { type: 'started', run_id: 'r', thread_base: 0 })
-  while ((await backlog.next()).runs.length > 0);
-  assert.equal(cursors.runs.get('r')?.after, 1)
-  await turns(10) // what rang so far is over
+  const takeAll = async () => {
+    const sent: number[] = []
+    for (;;) {
+      const { messages, runs } = await backlog.next()
+      if (messages.length === 0 && runs.length === 0) return sent // a sink that closes sends no more
+      sent.push(...messages.map(({ message }) => message.sequence))
+    }
+  }
+  assert.ok((await takeAll()).includes(1))
+  await turns(10) // all that rang is over,
+  assert.deepEqual(await takeAll(), []) // and heard
   say(run, 1, entryOf({ type: 'complete', output: null, latency_seconds: 1 }, Date.now()))
   tell(1, { type: 'ended', run_id: 'r', status: 'completed', last: 2, thread_base: 0 })
-  const sent: number[] = []
-  for (;;) {
-    const { messages, runs } = await backlog.next()
-    if (messages.length === 0 && runs.length === 0) break // a sink that closes sends no more
-    sent.push(...messages.map(({ message }) => message.sequence))
-  }
+  const sent = await takeAll()
   assert.ok(sent.includes(2), `sent: ${sent.join()}`)
   assert.equal(cursors.runs.size, 0)
 })
