@@ -148,3 +148,34 @@ test('run --reload keeps the old version when the new one is broken, and lets it
   assert.equal((await server.ended).code, 0)
   await assert.rejects(fetch(`${server.url}/health`), 'no server is left behind')
 })
+
+/** Lasts until the version behind it has ended. */
+const outlasting = `import { existsSync } from 'node:fs'
+export async function run() {
+  while (!existsSync(import.meta.dirname + '/gone')) await new Promise(resolve => setTimeout(resolve, 20))
+}
+`
+/** Loads, says so, and ends. */
+const shortLived = `import { writeFileSync } from 'node:fs'
+${talker('never')}
+const end = () => {
+  writeFileSync(import.meta.dirname + '/gone', '')
+  process.exit(3)
+}
+const send = process.send?.bind(process)
+process.send = told => send(told, end)
+`
+
+test('run --reload outlives a new version that ends while the old one is drained, and serves the next one that works', async () => {
+  using here = talking()
+  here.write('agent.ts', outlasting)
+  await using server = await here.serve(['--reload'])
+  await using runs = connect(server.url)
+  await runs.start(undefined, {})
+  here.write('agent.ts', shortLived)
+  await server.saw(/stopping[^]*waiting for a change/)
+  here.write('agent.ts', talker('new'))
+  await server.saw(/waiting for a change[^]*serving talker/)
+  const after = await here.run(['runs', 'start', '--tail'], { RUNCAST_URL: server.url })
+  assert.deepEqual([after.code, after.stdout], [0, `${wordsTo(3, 'new')}\n`])
+})

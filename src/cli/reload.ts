@@ -51,7 +51,7 @@ export async function reload(files: readonly string[], { dockfile }: RunOptions)
     watcher.add(loaded.folders)
     if (live) await ended(live)
     live = next
-    next.process.send('listen')
+    next.process.send('listen', () => {}) // one that has ended meanwhile says so itself: nobody must throw
     const told = await next.next()
     if (told?.type === 'listening') port = new URL(told.url).port
     else live = undefined
