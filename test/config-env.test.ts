@@ -27,6 +27,8 @@ const texts: [string, string][] = [
   ['${A:-two}', 'one'],
   ['${N:-two}', 'two'],
   ['${N:-}', ''],
+  ['${toString:-two}', 'two'],
+  ['${__proto__:-two}', 'two'],
   ['a${N:-}b', 'ab'],
   ['${EMPTY}', ''],
   ['${EMPTY:-two}', 'two'],

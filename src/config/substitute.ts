@@ -62,7 +62,7 @@ function expand(value: string, env: Env) {
         })
         return match
       }
-      const found = env[name]
+      const found = Object.hasOwn(env, name) ? env[name] : undefined
       // As in a shell, `:-` also replaces an empty variable.
       if (found !== undefined && (found !== '' || fallback === undefined)) {
         fromEnv = true
