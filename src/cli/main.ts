@@ -301,9 +301,9 @@ function wholeNumber(what: string, min: number, max: number) {
 
 /** As durations in a Dockfile, without loading what reads one. */
 function duration(text: string): number {
-  const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text) ?? []
+  const [, number, unit = 's'] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? []
   if (number === undefined) throw new InvalidArgumentError('Give a duration such as 30s or 5m.')
-  return Math.round(Number(number) * ({ ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[unit] ?? 1000))
+  return Math.round(Number(number) * ({ ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }[unit] ?? 1000))
 }
 
 /** Wrong usage is 2; a value that is refused is 1, as a file that is refused. */

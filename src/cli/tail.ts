@@ -110,13 +110,16 @@ async function endedAs(runs: Runs, run: string, { end }: Printer): Promise<ExitC
   return exitCodeOf(status)
 }
 
+/** What a timer holds, 24 days: a longer time is none at all to it. */
+const timerMsMax = 2 ** 31 - 1
+
 /** How long the server may be away; the time in which it is there does not count. */
 function createPatience(maxMs: number | undefined, lost: () => void) {
   let timer: NodeJS.Timeout | undefined
   return {
     waiting: { told: false },
     start() {
-      if (maxMs !== undefined) timer ??= setTimeout(lost, maxMs)
+      if (maxMs !== undefined) timer ??= setTimeout(lost, Math.min(maxMs, timerMsMax))
     },
     stop() {
       clearTimeout(timer)
