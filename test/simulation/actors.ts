@@ -117,6 +117,7 @@ export async function readOne(world: World, run: string, lateMs?: number): Promi
 function connection(world: World, process: Process, more?: AbortSignal) {
   const ending = new AbortController()
   const end = () => {
+    process.killed.removeEventListener('abort', killed) // in an outage there are a hundred thousand connections
     if (!ending.signal.aborted) ending.abort()
   }
   const doomed = !world.healing && world.chance(0.9)
