@@ -22,7 +22,7 @@ export interface ServeSourceOptions extends ListenOptions, Partial<Omit<AppOptio
 
 /**
  * Serves what a source reads: `await serveSource({ source: kafkaSource({ … }), web: true })`. Threads of its runs are the
- * conversations of the page; they are folded in memory, from what the source keeps.
+ * conversations of the page; they are folded from what the source keeps, into a file that has no name and goes with it.
  */
 export async function serveSource(options: ServeSourceOptions): Promise<Listening> {
   const { source, tenant, deps = realDeps, ...given } = options
@@ -30,7 +30,7 @@ export async function serveSource(options: ServeSourceOptions): Promise<Listenin
   // A library of hundreds of files, which a server for agents may never need.
   const { createConversations } = await import('./conversations/conversations.ts')
   const tenants = tenant === undefined ? [] : [tenant]
-  const folded = await createConversations({ log: source.log, db: { sqlite: ':memory:' }, deps, tenants })
+  const folded = await createConversations({ log: source.log, db: { sqlite: '' }, deps, tenants })
   const behind: Behind = {
     appOptions: {
       ...given,

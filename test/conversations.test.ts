@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { rmSync } from 'node:fs'
+import { existsSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf'
@@ -21,6 +21,8 @@ import { MessageSchema } from '../src/gen/chat/v1/chat_pb.ts'
 import type { Head, Log } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
 import { serve } from '../src/server.ts'
+import { serveSource } from '../src/serve-source.ts'
+import { readOnly } from '../src/sources/read-only.ts'
 import { emptyView, fold } from '../src/state/fold.ts'
 import { arbitraryRun, eventsOf } from './arbitrary-events.ts'
 import { temporaryDir } from './services/child.ts'
@@ -376,6 +378,48 @@ test('a server that was paused between reading and writing brings no deleted mes
   assert.equal(rowCount, 0)
   assert.equal(await reading, 'not_found')
 })
+
+test('what is folded of a source lies in a file without a name, not in memory, and is read from there', async t => {
+  if (!existsSync('/proc/self/fd')) return t.skip('there is no /proc here')
+  const text = 'x'.repeat(100_000)
+  const talks = defineAgent({ name: 'talks' }, async () => text)
+  const log = memory()
+  await using runs = createRuns({ log, agents: [talks], deps })
+  // Some times what SQLite keeps in memory.
+  for (let n = 0; n < 100; n++) {
+    const { run_id } = await runs.start('talks', 'go', { thread: `t${n}` })
+    await runs.follow(run_id, { after: Number.MAX_SAFE_INTEGER }, () => {})
+  }
+  await using served = await serveSource({ source: readOnly(log, 'a log', deps), port: 0 })
+  const listed = async () =>
+    ((await (await fetch(`${served.url}/conversations?limit=500`)).json()) as ListOf).conversations
+  await until('all are folded', async () => (await listed()).length === 100)
+  const files = readdirSync('/proc/self/fd').map(name => {
+    try {
+      return readlinkSync(join('/proc/self/fd', name))
+    } catch {
+      return '' // the folder itself, which is closed by now
+    }
+  })
+  assert.ok(
+    files.some(file => /etilqs_\w+ \(deleted\)$/.test(file)),
+    files.join('\n'),
+  )
+  const { messages } = (await (await fetch(`${served.url}/conversations/t7/messages`)).json()) as {
+    messages: Message[]
+  }
+  assert.deepEqual(
+    messages.map(({ role, content }) => [role, (content[0] as { text: string }).text]),
+    [
+      ['user', 'go'],
+      ['assistant', text],
+    ],
+  )
+})
+
+interface ListOf {
+  readonly conversations: readonly unknown[]
+}
 
 test('a database that cannot be opened is unavailable, and named without its password', async () => {
   await using log = memory()

@@ -7,9 +7,12 @@ import { makePrivate } from '../private-file.ts'
 /** How long a statement waits for another process that holds the file, such as a backup; longer would stop the event loop. */
 const busyMsMax = 1_000
 
-/** `:memory:`, or a file whose folder exists. */
+/** `:memory:` is none, and '' is a file of SQLite's own: what is beyond a few MB goes there, and it goes with the process. */
+export const isNamed = (path: string) => path !== ':memory:' && path !== ''
+
+/** A file that has a name must be in a folder that exists. */
 export function nodeSqlite(path: string): SqliteDatabase {
-  if (path !== ':memory:') makePrivate(path)
+  if (isNamed(path)) makePrivate(path)
   const db = new DatabaseSync(path, { timeout: busyMsMax })
   // An acknowledged message survives kill -9; after a power cut the newest are folded again from the log.
   db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL')

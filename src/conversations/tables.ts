@@ -5,9 +5,10 @@ import { dirname } from 'node:path'
 import { type Dialect, Kysely, PostgresDialect, type PostgresPool, SqliteDialect } from 'kysely'
 import { type Migration, Migrator } from 'kysely/migration'
 import { RuncastError } from '../error.ts'
-import { nodeSqlite } from './node-sqlite.ts'
+import { isNamed, nodeSqlite } from './node-sqlite.ts'
 
 /** Where the store keeps its rows. */
+/** A file, `:memory:`, or '' for a file that has no name and goes with the process. */
 export type DatabasePlace = { readonly sqlite: string } | { readonly postgres: string }
 
 /** Postgres gives a bigint as text; all of ours are safe integers. */
@@ -102,7 +103,7 @@ export function fromColumn(column: string): string {
 function sqliteDialect(path: string): Dialect {
   return new SqliteDialect({
     async database() {
-      if (path !== ':memory:') mkdirSync(dirname(path), { recursive: true })
+      if (isNamed(path)) mkdirSync(dirname(path), { recursive: true })
       return nodeSqlite(path)
     },
   })
