@@ -101,8 +101,10 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
   ): Promise<RunInfo> {
     const key = opts.idempotencyKey
     const input_hash = key === undefined ? undefined : stateHash([key, agent.name, raw])
-    const given = { input, labels: opts.labels }
-    const shownInput = mask(raw)
+    const labels = opts.labels && checkedLabels(opts.labels)
+    const given = { input, labels }
+    const keptInput = asJson(raw)
+    const shownInput = mask(keptInput)
     const isExecuted = owners.has(run_id) // asked first: what the log says may be old when it arrives
     const known = await log.head(run_id)
     if (known) {
@@ -120,9 +122,9 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
       tenant: who.tenant,
       ...(opts.thread !== undefined && { thread_id: opts.thread }),
       ...(who.user !== undefined && { user_id: who.user }),
-      ...(opts.labels && { labels: mask(opts.labels) }),
-      input: shownInput as Json,
-      ...(shownInput !== raw && { input_redacted: true }),
+      ...(labels && { labels: mask(labels) }),
+      input: shownInput,
+      ...(shownInput !== keptInput && { input_redacted: true }),
       ...(input_hash !== undefined && { input_hash }),
       owner,
       created_at: deps.now(),
@@ -333,6 +335,28 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
     }
     return idempotencyKey === undefined ? deps.id() : `k${stateHash([who.tenant, idempotencyKey]).slice(0, 32)}`
   }
+}
+
+/** An input as every backend keeps it, and as it was when it came: the agent may change the one that it is given. */
+function asJson(input: unknown): Json {
+  let text: string | undefined
+  let why = `it is a ${typeof input}`
+  try {
+    text = JSON.stringify(input)
+  } catch (error) {
+    why = (error as Error).message
+  }
+  if (text !== undefined) return JSON.parse(text) as Json
+  if (input === undefined) return input as unknown as Json
+  throw new RuncastError('invalid_input', `the input is no JSON: ${why}; give text, numbers, lists and plain objects`)
+}
+
+function checkedLabels(labels: Readonly<Record<string, string>>): Record<string, string> {
+  for (const [name, value] of Object.entries<unknown>(labels)) {
+    if (typeof value === 'string') continue
+    throw new RuncastError('invalid_request', `labels.${name} is a ${typeof value}; give text`)
+  }
+  return { ...labels }
 }
 
 function nothing(): void {}

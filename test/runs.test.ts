@@ -3,9 +3,11 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
+import { sqlite } from '../src/backends/sqlite.ts'
 import { entryOf } from '../src/batch.ts'
 import { realDeps } from '../src/deps.ts'
-import { runKey } from '../src/log.ts'
+import type { Event } from '../src/event.ts'
+import { type Log, runKey } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
 import { viewAt } from '../src/view-at.ts'
 import { runsSuite } from './suites/runs.suite.ts'
@@ -80,4 +82,103 @@ test('a run that is forgotten while its view is made has none, and not half of o
   const made = viewAt(log, 'long', events)
   setImmediate(() => void log.drop(runKey('long')))
   await assert.rejects(made, { code: 'not_found' })
+})
+
+/** What JSON refuses, leaves out, changes, or has its own way to write. */
+const strange: Record<string, () => unknown> = {
+  bigint: () => ({ deep: [1n] }),
+  cycle: () => {
+    const value: { self?: unknown } = {}
+    value.self = value
+    return value
+  },
+  deeper: () => {
+    let value: unknown = 1
+    for (let n = 0; n < 100_000; n++) value = { value }
+    return value
+  },
+  'one that throws': () => ({ toJSON: () => assert.fail('not me') }),
+  function: () => () => {},
+  symbol: () => Symbol('s'),
+  'a function within': () => ({ f: () => {}, at: 1 }),
+  NaN: () => [NaN, Infinity, -0],
+  undefined: () => ({ a: undefined, b: [undefined] }),
+  'half a surrogate pair': () => ({ '\ud800': '\udc00 and \u2028' }),
+  date: () => new Date(0),
+  map: () => new Map([[1, 2]]),
+}
+
+const refused = new Set(['bigint', 'cycle', 'deeper', 'one that throws', 'function', 'symbol'])
+
+test('H139 memory refuses, and changes, what SQLite does: of an input, a label, an answer and the events', async () => {
+  const says = defineAgent({ name: 'says' }, async (of: string, ctx) => {
+    const value = strange[of]?.() as { [name: string]: string }
+    const answer = await ctx.ask('what?')
+    const refused: unknown[] = []
+    const tell = async (act: () => unknown) => {
+      try {
+        await act()
+      } catch (error) {
+        refused.push((error as { code?: string }).code)
+      }
+    }
+    await tell(() => ctx.item(value))
+    await tell(() => ctx.emit('custom_one', value))
+    await tell(() => ctx.checkpoint('c', value))
+    await tell(() => ctx.tool({ call_id: '1', tool_name: 't', stage: 'completed', result: value }))
+    await tell(() => ctx.state.update(draft => void (draft['value'] = value)))
+    ctx.item({ answer, refused })
+    return value
+  })
+  /** All that anybody can read of it. */
+  const toldOf = async (open: () => Log, of: string): Promise<unknown[]> => {
+    const log = open()
+    await using runs = createRuns({ log, agents: [says], deps: realDeps })
+    const told: unknown[] = []
+    const value = () => strange[of]?.() as string
+    for (const [at, options] of [
+      [value(), {}],
+      [of, { labels: { label: value() } }],
+    ] as const) {
+      try {
+        const { run_id } = await runs.start('says', at, options)
+        told.push({ input: (await log.head(run_id))?.input })
+      } catch (error) {
+        told.push((error as { code?: string }).code)
+      }
+    }
+    const { run_id } = await runs.start('says', of)
+    const answer = { type: 'input', input_id: 'ask-1' } as const
+    await runs.tell(run_id, { ...answer, value: value() }).catch((error: { code?: string }) => told.push(error.code))
+    await runs.tell(run_id, { ...answer, value: 'plain' })
+    const events: Event[] = []
+    for await (const batch of runs.tail(run_id)) events.push(...batch.events)
+    told.push(...events.map(({ id: _id, run_id: _run, timestamp: _time, ...event }) => event))
+    await runs.stop(0)
+    return told.map(one => (typeof one === 'object' ? { ...one, latency_seconds: 0 } : one))
+  }
+  for (const of of Object.keys(strange)) {
+    const told = await toldOf(memory, of)
+    assert.deepEqual(told, await toldOf(() => sqlite({ path: ':memory:' }), of), of)
+    assert.deepEqual(told, JSON.parse(JSON.stringify(told)), `${of} is kept as something else than JSON`)
+    const [input, label] = told
+    assert.equal(label, 'invalid_request', of)
+    if (refused.has(of)) assert.equal(input, 'invalid_input', of)
+    else assert.equal(typeof input, 'object', of)
+  }
+})
+
+test('H95 what is kept of an input and of labels is what it was at the start, whatever becomes of the objects', async () => {
+  const changes = defineAgent({ name: 'changes' }, async (input: { list: number[] }) => {
+    input.list.push(2)
+    return input.list
+  })
+  await using runs = createRuns({ log: memory(), agents: [changes], deps: realDeps })
+  const [input, labels] = [{ list: [1] }, { who: 'me' }]
+  const { run_id } = await runs.start('changes', input, { labels })
+  await until('it ends', async () => (await runs.get(run_id)).status === 'completed')
+  labels.who = 'you'
+  assert.deepEqual(input, { list: [1, 2] })
+  const kept = await runs.get(run_id)
+  assert.deepEqual([kept.input, kept.labels, kept.output], [{ list: [1] }, { who: 'me' }, [1, 2]])
 })
