@@ -25,6 +25,9 @@ for (const command of commandsOfInit) {
     const checked = await here.run(['validate'])
     assert.equal(checked.code, 0, checked.stderr)
     assert.match(checked.stdout, /valid: Dockfile\.yaml \(1 agent/)
+    const refused =
+      /will refuse this:\n.*Dockfile\.yaml:\d+ streaming\.backend: the redis backend is not in this version/
+    for (const { stderr } of [made, checked]) assert.equal(refused.test(stderr), command.includes('redis'), stderr)
   })
 }
 
@@ -47,6 +50,7 @@ for (const command of ['add streaming --events chat --async-runs', 'add streamin
     for (const kept of ['# mine', '# keep', 'port: 9191', 'allow_client_ids: false'])
       assert.ok(after.includes(kept), kept)
     assert.match(after, /allowed: (chat|debug)/)
+    assert.equal(/will refuse this:/.test(added.stderr), command.includes('redis'), added.stderr)
     const checked = await here.run(['validate'])
     assert.equal(checked.code, 0, checked.stderr)
   })

@@ -247,6 +247,16 @@ test('DK5 DK45 OL1 POST /invoke answers with the output, or with the failure of 
   assert.deepEqual(await bad.json(), { success: false, error: 'no luck', code: 'agent_error', details: {} })
 })
 
+test('DK6 a start whose types are none is refused before anything runs', async () => {
+  await using served = await serving()
+  for (const accept of ['text/event-stream', 'application/json']) {
+    const answer = await post(served, '/runs?types=token,bogus', {}, { accept })
+    assert.equal(answer.status, 400)
+    assert.match(await answer.text(), /types: there is no event type \\"bogus\\"/)
+  }
+  assert.deepEqual(await (await fetch(`${served.url}/runs`)).json(), { runs: [] })
+})
+
 test('no body is null: for the agent, and in what is kept of the run', async () => {
   const given: unknown[] = []
   const hears = defineAgent({ name: 'hears' }, async (input: unknown) => void given.push(input))

@@ -5,6 +5,7 @@ import { type Backend, dockfileNames } from '../config/load.ts'
 import { addStreaming } from '../config/write.ts'
 import { RuncastError } from '../error.ts'
 import { say } from './terminal.ts'
+import { noteLaterOf } from './validate.ts'
 
 export interface AddStreamingOptions {
   readonly events?: string
@@ -25,4 +26,5 @@ export async function streaming({ dockfile, ...options }: AddStreamingOptions): 
   const after = addStreaming(before, options)
   if (after !== before) writeFileSync(file, after)
   say(after === before ? `${file} says so already` : `set streaming in ${file}`)
+  noteLaterOf(after, file)
 }

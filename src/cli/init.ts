@@ -5,6 +5,7 @@ import { type Backend, dockfileNames, tomlNames } from '../config/load.ts'
 import { initDockfile } from '../config/write.ts'
 import { RuncastError } from '../error.ts'
 import { note, say } from './terminal.ts'
+import { noteLaterOf } from './validate.ts'
 
 export interface InitOptions {
   readonly streaming?: 'sse' | 'websocket' | 'none'
@@ -38,6 +39,7 @@ export async function init(name: string, options: InitOptions): Promise<void> {
     writeFileSync(agentFile, agentText, { flag: 'wx' })
     say(`wrote ${agentFile}`)
   }
+  noteLaterOf(text, file)
   note()
   note('Next:')
   note('  runcast test       runs the agent once, here')

@@ -87,6 +87,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
   fastify.post('/runs', { bodyLimit, schema: startSchema(agents) }, async (request, reply) => {
     const query = request.query as StartQuery
     const { run_id: run, thread_id: thread, on_busy: onBusy, scenario, company_id } = query
+    typesOf(query.types) // refused before anything runs
     const key = request.headers['idempotency-key']
     const labels = {
       ...traceLabelsOf(request),
