@@ -253,10 +253,12 @@ export function encoded(body: Body, time: number, bytesMax = eventBytesMax): Ent
       cause: error,
     })
   }
-  if (entry.body.length > bytesMax) {
+  // Counting costs as much as the rest, and UTF-8 has at most three bytes for a UTF-16 unit: most need no counting.
+  const bytes = entry.body.length * 3 > bytesMax ? Buffer.byteLength(entry.body) : 0
+  if (bytes > bytesMax) {
     throw new RuncastError(
       'too_large',
-      `the ${body.type} event has ${entry.body.length} characters; the limit is ${bytesMax}: send it in parts or by reference`,
+      `the ${body.type} event has ${bytes} bytes; the limit is ${bytesMax}: send it in parts or by reference`,
     )
   }
   return entry

@@ -115,10 +115,7 @@ export function endPromises(promise: Promised, name: string): void {
       }
       assert.deepEqual(await endOf('function'), ['invalid_output', 'the agent returned a function; an output is JSON'])
       assert.match(String(await endOf('bigint')), /^invalid_output,the complete event is no JSON: .*BigInt/)
-      assert.match(
-        String(await endOf('large')),
-        /^invalid_output,the complete event has \d+ characters; the limit is 1000:/,
-      )
+      assert.match(String(await endOf('large')), /^invalid_output,the complete event has \d+ bytes; the limit is 1000:/)
       assert.match(String(await endOf('details')), /^agent_error,the error event is no JSON: .*BigInt/)
       assert.deepEqual(await endOf('object'), ['agent_error', 'said by an object'])
       assert.deepEqual(await endOf('name'), ['agent_error', 'TypeError'])

@@ -32,6 +32,7 @@ export function threadPromises(promise: Promised): void {
       const answer = (input_id: string, value: unknown) => runs.tell(run_id, { type: 'input', input_id, value })
       await assert.rejects(answer('ask-1', 'A'.repeat(1_000)), hasCode('too_large'))
       await assert.rejects(answer('ask-1', 'da'.repeat(200)), hasCode('too_large'), 'as it is when it is masked')
+      await assert.rejects(answer('ask-1', 'ä'.repeat(500)), hasCode('too_large'), 'in bytes, not in characters')
       await answer('ask-1', 'Ada')
       await answer('sure', true)
       assert.equal((await eventsOf(runs, run_id)).at(-1)?.type, 'complete')

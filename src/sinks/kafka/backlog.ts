@@ -342,9 +342,9 @@ function count(counts: Map<string, number>, name: string, n: number): void {
   counts.set(name, (counts.get(name) ?? 0) + n)
 }
 
-/** A view older than what is kept: the gap that the next read shows says where to go on. */
+/** A view older than what is kept, or of a run that is forgotten meanwhile: what the next read shows says where to go on. */
 function forgotten(error: unknown): undefined {
-  if (error instanceof RuncastError && error.code === 'cursor_gone') return undefined
+  if (error instanceof RuncastError && (error.code === 'cursor_gone' || error.code === 'not_found')) return undefined
   throw error
 }
 
