@@ -1,6 +1,7 @@
 // `runcast/http`: agents over HTTP. `serve` listens by itself; for whoever has a server already, `api` composes runs and
 // routes without listening, and the handlers carry requests to it.
 import type { FastifyPluginAsync } from 'fastify'
+import type { ListenOptions } from './listen.ts'
 import { compose, type Composed, type ServeOptions } from './server.ts'
 import { type App, createApp } from './transports/http/app.ts'
 import { fastifyPlugin as pluginOf } from './transports/http/mount.ts'
@@ -12,11 +13,14 @@ export type { App } from './transports/http/app.ts'
 export { apiKeys, type Authenticate } from './transports/http/auth.ts'
 export { fetchHandler, nodeHandler } from './transports/http/mount.ts'
 
+/** What a server of one's own takes: it listens itself, and the page and the conversations are those of `serve`. */
+export type ApiOptions = Omit<ServeOptions, keyof ListenOptions | 'conversations'>
+
 /**
  * The runs API as an application, to be given to `nodeHandler` or `fetchHandler`. Disposing of it, or `fastify.close()`,
  * lets runs end, tells readers to come back, and closes the log.
  */
-export async function api(options: ServeOptions): Promise<App & AsyncDisposable> {
+export async function api(options: ApiOptions): Promise<App & AsyncDisposable> {
   const composed = await compose(options)
   const app = await createApp(composed.appOptions)
   const { fastify, streams } = app
@@ -29,7 +33,7 @@ export async function api(options: ServeOptions): Promise<App & AsyncDisposable>
 }
 
 /** A Fastify plugin: `fastify.register(fastifyPlugin({ agents }), { prefix: '/agents' })`. */
-export function fastifyPlugin(options: ServeOptions): FastifyPluginAsync {
+export function fastifyPlugin(options: ApiOptions): FastifyPluginAsync {
   return async scope => {
     const composed = await compose(options)
     await scope.register(pluginOf(composed.appOptions))
@@ -37,7 +41,7 @@ export function fastifyPlugin(options: ServeOptions): FastifyPluginAsync {
   }
 }
 
-async function close({ runs, log }: Composed, { shutdownGraceMs = 10_000, sink }: ServeOptions): Promise<void> {
+async function close({ runs, log }: Composed, { shutdownGraceMs = 10_000, sink }: ApiOptions): Promise<void> {
   await runs.stop(shutdownGraceMs)
   if (sink) await sink[Symbol.asyncDispose]()
   await log[Symbol.asyncDispose]()
