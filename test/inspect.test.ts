@@ -4,6 +4,12 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Body, Event } from '../src/event.ts'
+import { inMs } from '../src/cli/table.ts'
+import { chatEncoder } from '../src/formats/chat.ts'
+import { decodeChatEvent } from '../src/formats/chat-codec.ts'
+import { dashstreamDecoder, dashstreamEncoder } from '../src/formats/dashstream.ts'
+import { decodeDashStream, encodeDashStream } from '../src/formats/dashstream-codec.ts'
+import { type Decoded, emptyDecoded } from '../src/formats/format.ts'
 import { checkPrices, createCosts } from '../src/inspect/costs.ts'
 import { csvColumns, csvHeader, csvRow } from '../src/inspect/csv.ts'
 import { flameSvg } from '../src/inspect/flame-svg.ts'
@@ -16,7 +22,9 @@ import { dueMs, inWindow, speedOf } from '../src/inspect/timeline.ts'
 import { viewDiff } from '../src/inspect/view-diff.ts'
 import { emptyView, fold, textOf } from '../src/state/fold.ts'
 import { applyPatch } from '../src/state/patch.ts'
+import { duration } from '../web/src/parts/duration.ts'
 import { arbitraryRun, eventsOf } from './arbitrary-events.ts'
+import { header } from './dashstream-samples.ts'
 
 /** Events 10 ms apart. */
 const of = (...bodies: Body[]) => eventsOf(bodies)
@@ -332,6 +340,98 @@ test('DF27 a summary counts every event under its type', () => {
     assert.deepEqual([count, last_sequence], [events.length, events.at(-1)?.sequence ?? null])
   })
   fc.assert(property)
+})
+
+const dayMs = 86_400_000
+const identity = { run: 'r1', tenant: 'acme', thread: 't1' }
+
+/** The events of messages that somebody else wrote. */
+function ofStranger(messages: object[]): Event[] {
+  const decoder = dashstreamDecoder()
+  const into: Decoded = emptyDecoded()
+  for (const [n, { value, ...message }] of (messages as { case: string; value: object }[]).entries()) {
+    const own = { runId: '', runSequence: 0n, runcastFields: new Uint8Array(), sequence: BigInt(n + 1) }
+    const told = header(1, { ...own, messageId: Uint8Array.of(...Array.from({ length: 15 }, () => 7), n) })
+    decoder.push(encodeDashStream({ message: { ...message, value: { header: told, ...value } } } as never), into)
+  }
+  return [...into.batches, ...decoder.flush().batches].flatMap(({ events }) => events)
+}
+
+for (const [name, ms, shown, long] of [
+  ['a microsecond', 0.001, '0.001 ms', '< 1 ms'],
+  ['a day', dayMs, '86400000 ms', '1440 min 0 s'],
+] as const) {
+  test(`H20 ${name} is ${name} on both wires, in the profile, the flame graph, the table and on the page`, () => {
+    const us = BigInt(Math.round(ms * 1_000))
+    const own = of(
+      step('n', 'end', { duration_ms: ms }),
+      call('c', 'completed', { duration_ms: ms }),
+      complete({ latency_seconds: ms / 1_000 }),
+    )
+    const written = dashstreamEncoder(identity)(own).map(({ payload }) => decodeDashStream(payload).message)
+    const sent = written.flatMap(({ value }) => (value && 'durationUs' in value ? [value.durationUs] : []))
+    assert.deepEqual(sent, [us, us, us])
+    const [end] = chatEncoder(identity)(own).flatMap(({ payload }) => decodeChatEvent(payload).event)
+    assert.equal(end?.case === 'completion' && end.value.executionTimeMs, BigInt(Math.floor(ms)))
+    const foreign = ofStranger([
+      { case: 'event', value: { eventType: 11, nodeId: 'n', durationUs: us } },
+      { case: 'toolExecution', value: { callId: 'c', toolName: 'search', stage: 3, durationUs: us } },
+      { case: 'event', value: { eventType: 2, durationUs: us } },
+    ])
+    for (const events of [own, foreign]) {
+      const last = events.at(-1)
+      assert.equal(last?.type === 'complete' && last.latency_seconds, ms / 1_000)
+      const profile = createProfile()
+      profile.take(spansOf(events))
+      const rows = profile.rows().map(({ kind, total_ms }) => [kind, inMs(total_ms)])
+      assert.deepEqual(rows, [
+        ['node', ms],
+        ['tool', ms],
+      ])
+      const flame = flameFrom(events.filter(({ type }) => type === 'step'))
+      assert.ok(folded(flame).some(line => line.endsWith(`;n ${us}`)))
+      assert.ok(flameSvg(flame, 'f').includes(`step n: ${shown} in total`))
+      assert.ok(csvRow(events.find(({ type }) => type === 'step') as Event).includes(`,${ms},`))
+    }
+    assert.equal(duration(ms), long)
+  })
+}
+
+test('H20 a length is rounded before its unit is chosen', () => {
+  const shown = [0, 0.4, 1, 999.4, 999.6, 59_949, 59_960, 119_700, 3_600_000].map(duration)
+  const expected = ['0 ms', '< 1 ms', '1 ms', '999 ms', '1.0 s', '59.9 s', '1 min 0 s', '2 min 0 s', '60 min 0 s']
+  assert.deepEqual(shown, expected)
+})
+
+test('H131 a clock that goes back five minutes makes no length less than nothing: what it measured is unknown', () => {
+  const backMs = 300_000
+  const events = of(
+    step('n', 'start'),
+    call('c', 'started'),
+    call('c', 'completed', { duration_ms: -backMs }),
+    step('n', 'end', { duration_ms: -backMs }),
+    { type: 'cancelled' },
+  ).map((event, n) => {
+    const time = Date.parse(event.timestamp) - (n < 2 ? 0 : backMs)
+    return { ...event, timestamp: new Date(time).toISOString() }
+  })
+  const summing = createSummary({ run_id: 'r1', status: 'running', agent: 'a', framework: 'f' })
+  for (const event of events) summing.take(event)
+  assert.equal(summing.summary().duration_ms, null)
+  for (const { duration_ms = 0, start_ms, end_ms } of spansOf(events)) assert.ok(duration_ms >= 0 && end_ms >= start_ms)
+  for (const { total_ms, self_ms } of framesOf(flameFrom(events))) assert.ok(total_ms >= 0 && self_ms >= 0)
+  const [end] = chatEncoder(identity)(events).flatMap(({ payload }) => decodeChatEvent(payload).event)
+  assert.equal(end?.case === 'completion' && end.value.executionTimeMs, 0n)
+  assert.equal(duration(-backMs), '0 ms')
+  const durationUs = BigInt(-backMs) * 1_000n
+  const foreign = ofStranger([
+    { case: 'event', value: { eventType: 11, nodeId: 'n', durationUs } },
+    { case: 'toolExecution', value: { callId: 'c', toolName: 'search', stage: 3, durationUs } },
+    { case: 'event', value: { eventType: 2, durationUs } },
+  ])
+  const [, , last] = foreign
+  assert.equal(last?.type === 'complete' && last.latency_seconds, 0)
+  assert.ok(foreign.every(event => !('duration_ms' in event)))
 })
 
 test('DF28 a replay keeps the pace: due times scale with the speed, and a clock that went back holds nothing up', () => {

@@ -29,5 +29,6 @@ export function executionTimeMs(event: Event, view: View): number {
   const told = (event as { execution_time_ms?: unknown }).execution_time_ms
   if (typeof told === 'number') return told
   const ms = Date.parse(event.timestamp) - Date.parse(view.started_at ?? event.timestamp)
-  return Number.isFinite(ms) ? ms : 0
+  // A clock that went back says nothing of how long it was.
+  return Number.isFinite(ms) ? Math.max(0, ms) : 0
 }

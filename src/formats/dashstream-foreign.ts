@@ -60,7 +60,8 @@ export function readForeign(message: Single, header: Header): LooseBody {
 function foreignEvent(event: DashEvent, header: Header): LooseBody {
   const told = attributesOf(event)
   const node = event.nodeId
-  const duration = unlessZero('duration_ms', event.durationUs, 1_000)
+  const durationUs = atLeastZero(event.durationUs)
+  const duration = unlessZero('duration_ms', durationUs, 1_000)
   switch (event.eventType as number) {
     case EventType.GRAPH_START: {
       const known = told.texts('framework', 'scenario', 'user_id', 'company_id')
@@ -80,7 +81,7 @@ function foreignEvent(event: DashEvent, header: Header): LooseBody {
       return {
         type: 'complete',
         output: told.value('output') ?? null,
-        latency_seconds: Number(event.durationUs) / 1_000_000,
+        latency_seconds: Number(durationUs) / 1_000_000,
         ...told.rest('metadata'),
       }
     case EventType.GRAPH_ERROR: {
@@ -122,6 +123,11 @@ function foreignEvent(event: DashEvent, header: Header): LooseBody {
   }
 }
 
+/** Less than nothing is what a clock that went back makes of a duration; 0 is unknown. */
+function atLeastZero(us: bigint): bigint {
+  return us < 0n ? 0n : us
+}
+
 const eventStages = new Map<number, string>([
   [EventType.TOOL_START, 'started'],
   [EventType.TOOL_END, 'completed'],
@@ -133,7 +139,7 @@ function strange(event: DashEvent): LooseBody {
   const data = {
     event_type: event.eventType,
     ...named('node_id', event.nodeId),
-    ...unlessZero('duration_ms', event.durationUs, 1_000),
+    ...unlessZero('duration_ms', atLeastZero(event.durationUs), 1_000),
     ...named('llm_request_id', event.llmRequestId),
     ...attributesOf(event).rest(),
   }
@@ -147,7 +153,7 @@ function foreignTool(tool: ToolExecution): LooseBody {
     tool_name: tool.toolName,
     ...(tool.arguments.length > 0 && { arguments: jsonOrText(tool.arguments) }),
     ...(tool.result.length > 0 && { result: jsonOrText(tool.result) }),
-    ...toolNumbers(tool),
+    ...toolNumbers({ ...tool, durationUs: atLeastZero(tool.durationUs) }),
     ...(tool.errorDetails !== undefined && { error_details: errorFields(tool.errorDetails) }),
   }
   // Unspecified, or of a newer schema: a fold would not know what the call is doing.

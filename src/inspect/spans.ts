@@ -96,7 +96,8 @@ export function createSpans(): Spans {
   function close(own: Begun | undefined, at: Begun, told: { duration_ms: number | undefined; failed: boolean }): void {
     const { kind, name, last, end_ms } = at
     const measured = own && end_ms - own.start_ms
-    const duration_ms = told.duration_ms ?? measured
+    // Less than nothing is what a clock that went back makes of a duration.
+    const duration_ms = told.duration_ms !== undefined && told.duration_ms >= 0 ? told.duration_ms : measured
     const start_ms = end_ms - (duration_ms ?? 0)
     // A step that is open holds what ends in it, also where clocks say that this began a little sooner.
     const begin = own?.begin ?? Math.max(beginAt(start_ms, last), (steps.at(-1)?.begin ?? -1) + 0.5)

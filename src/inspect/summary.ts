@@ -86,7 +86,8 @@ export function createSummary({ run_id, status, agent, framework, thread_id, use
         status: ended,
         ...told,
         ...(first && last && { first_at: first.timestamp, last_at: last.timestamp }),
-        duration_ms: Number.isNaN(took) ? null : took,
+        // Of a clock that went back nobody knows.
+        duration_ms: took >= 0 ? took : null,
         first_sequence: first?.sequence ?? null,
         last_sequence: last?.sequence ?? null,
         events,

@@ -3,7 +3,7 @@
 import { useState } from 'react'
 import type { Progress, Step, View } from '../../../src/state/view.ts'
 import { Icon } from '../Icon.tsx'
-import { duration } from '../parts/Part.tsx'
+import { duration } from '../parts/duration.ts'
 import type { Server } from '../server.ts'
 import { type Answer, problemsOf, wasStopped } from './turn.ts'
 

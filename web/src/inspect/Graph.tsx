@@ -4,7 +4,7 @@ import { Background, Controls, type Edge, MarkerType, type Node, ReactFlow } fro
 import '@xyflow/react/dist/style.css'
 import { useMemo } from 'react'
 import type { Step } from '../../../src/state/view.ts'
-import { duration } from '../parts/Part.tsx'
+import { duration } from '../parts/duration.ts'
 import { useDark } from '../parts/use-dark.ts'
 import { graphOf, labelOf, type RunGraph } from './run-graph.ts'
 

@@ -2,7 +2,8 @@
 // While it runs the cursor stays at the newest event, until somebody moves it.
 import { useEffect, useMemo, useRef, useState } from 'react'
 import { Icon } from '../Icon.tsx'
-import { duration, Json } from '../parts/Part.tsx'
+import { duration } from '../parts/duration.ts'
+import { Json } from '../parts/Part.tsx'
 import { save } from '../save.ts'
 import { useSignal } from '../signal.ts'
 import { EventList } from './EventList.tsx'

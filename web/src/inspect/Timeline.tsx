@@ -2,7 +2,7 @@
 // exist, so that thousands of them scroll as a dozen does.
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { useRef } from 'react'
-import { duration } from '../parts/Part.tsx'
+import { duration } from '../parts/duration.ts'
 import type { Moment, Span } from './protocol.ts'
 
 const rowPx = 30

@@ -4,6 +4,7 @@ import { Icon } from '../Icon.tsx'
 import { Chart } from './Chart.tsx'
 import { Input } from './Input.tsx'
 import { Markdown } from './Markdown.tsx'
+import { duration } from './duration.ts'
 
 export interface PartProps {
   readonly part: ViewPart
@@ -123,11 +124,4 @@ export function Json({ value, label }: { value: unknown; label: string }) {
       </pre>
     </div>
   )
-}
-
-export function duration(ms: number): string {
-  if (ms < 1_000) return `${Math.round(ms)} ms`
-  return ms < 60_000
-    ? `${(ms / 1_000).toFixed(1)} s`
-    : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
 }
