@@ -1,6 +1,6 @@
 // The product: start, get, list, follow, tell, cancel. `createRuns` here and `connect(url)` in the client are both Runs,
 // and one suite judges both. It works over any Log, and must never need two logs to change together.
-import type { Agent } from './agent/define.ts'
+import { type Agent, checkAgents } from './agent/define.ts'
 import { type Batch, plainEntry, type Types } from './batch.ts'
 import { RuncastError, shown } from './error.ts'
 import { type Event, runIdPattern } from './event.ts'
@@ -151,6 +151,7 @@ const defaultTenant = 'default'
 export function createRuns(options: RunsOptions): LocalRuns {
   const { log, agents, deps } = options
   const { readersPerRunMax = 100 } = options
+  checkAgents(agents)
   const starts = createStarts(options, interrupt)
   const readers = new Map<string, number>()
   /** Runs whose readers have all left: aborted when one comes. */

@@ -182,3 +182,17 @@ test('H95 what is kept of an input and of labels is what it was at the start, wh
   const kept = await runs.get(run_id)
   assert.deepEqual([kept.input, kept.labels, kept.output], [{ list: [1] }, { who: 'me' }, [1, 2]])
 })
+
+test('agents that nobody could call are refused at once: a second one of a name, and a schema that checks nothing', () => {
+  const named = (name: string, more: object = {}) => defineAgent({ name, ...more }, async () => 1)
+  for (const [agents, message] of [
+    [[named('a'), named('b'), named('a')], /^two agents are called a; rename one$/],
+    [
+      [named('a', { input: { type: 'strng' } })],
+      /^agent a: its input schema is not a JSON Schema; mend it: \/type must be/,
+    ],
+    [[named('a', { output: { $ref: '#/x' } })], /^agent a: its output schema is not .*: can't resolve reference #\/x/],
+  ] as const) {
+    assert.throws(() => createRuns({ log: memory(), agents, deps: realDeps }), { code: 'invalid_request', message })
+  }
+})

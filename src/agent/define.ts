@@ -4,7 +4,7 @@ import { RuncastError, shown } from '../error.ts'
 import { type Body } from '../event.ts'
 import { checkBody, looksLikeEvent } from './check.ts'
 import { type Context, inContext, type Stored } from './context.ts'
-import type { Schema } from './schema.ts'
+import { checkSchema, type Schema } from './schema.ts'
 
 /** The output, or a generator that yields events and returns it. */
 export type AgentResult<O> =
@@ -122,6 +122,17 @@ function bodyOf(value: unknown, itemsOnly: boolean): Body {
 function isGenerator<O>(value: unknown): value is Yields<O> {
   if (typeof value !== 'object' || value === null || !('next' in value) || !('return' in value)) return false
   return Symbol.asyncIterator in value || Symbol.iterator in value
+}
+
+/** Refuses agents that nobody could call: a second one of a name, one whose schema checks nothing. */
+export function checkAgents(agents: readonly Agent[]): void {
+  const names = new Set<string>()
+  for (const { name, input, output } of agents) {
+    if (names.has(name)) throw new RuncastError('invalid_request', `two agents are called ${name}; rename one`)
+    names.add(name)
+    checkSchema(input, `agent ${name}: its input schema`)
+    checkSchema(output, `agent ${name}: its output schema`)
+  }
 }
 
 /** The agent of that name; without a name the first. Throws `not_found` that says which there are. */

@@ -66,6 +66,17 @@ export function firstOf<T>(faults: readonly T[]): { readonly first: readonly T[]
   return { first: faults.slice(0, faultsMax), more }
 }
 
+/** Refuses a JSON Schema that checks nothing: every request would meet it. A Standard Schema was made by its library. */
+export function checkSchema(schema: Schema | undefined, what: string): void {
+  if (!schema || isStandard(schema)) return
+  try {
+    compiled(schema)
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause)
+    throw new RuncastError('invalid_request', `${what} is not a JSON Schema; mend it: ${why}`, { cause })
+  }
+}
+
 /** The schema as JSON Schema, for OpenAPI. One whose library cannot say is described in words: it checks all the same. */
 export function jsonSchemaOf(schema: Schema | undefined, side: Side = 'input'): JsonSchema {
   if (!schema) return {}

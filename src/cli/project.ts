@@ -2,7 +2,7 @@
 // It must never start with a key that this version would ignore.
 import { existsSync, statSync } from 'node:fs'
 import { basename, dirname, extname, resolve } from 'node:path'
-import { type Agent, type AgentFunction, defineAgent } from '../agent/define.ts'
+import { type Agent, type AgentFunction, checkAgents, defineAgent } from '../agent/define.ts'
 import { type Config, loadConfig, parseConfig } from '../config/load.ts'
 import { invalidConfig } from '../config/problem.ts'
 import { unsupported } from '../config/unsupported.ts'
@@ -43,8 +43,7 @@ export async function loadSettings({ dockfile, files = [] }: ProjectOptions): Pr
 export async function loadAllAgents(config: Config, files: readonly string[]): Promise<Agent[]> {
   const agents = files.length > 0 && config.file === noFile ? [] : await loadAgents(config)
   for (const file of files) agents.push(...(await agentsIn(file)))
-  const twice = agents.find((agent, index) => agents.findIndex(({ name }) => name === agent.name) !== index)
-  if (twice) throw new RuncastError('invalid_request', `two agents are called ${twice.name}; rename one`)
+  checkAgents(agents)
   if (agents.length === 0) {
     throw new RuncastError(
       'invalid_request',
