@@ -392,6 +392,9 @@ test('DK27 PX9 PX31 one reader too many of a run is 429, one stream too many of 
   assert.equal((await fetch(`${served.url}/runs/${first}/events`)).status, 429)
   await fetch(`${served.url}/runs/${second}/events`, { signal })
   assert.equal((await fetch(`${served.url}/runs/${second}/events`)).status, 503)
+  const untold = await post(served, '/runs?run_id=untold', {}, { accept: 'text/event-stream' })
+  assert.deepEqual([untold.status, untold.headers.get('location')], [503, '/runs/untold'], 'it runs all the same')
+  assert.equal(((await untold.json()) as { code: string }).code, 'overloaded')
   leaving.abort()
 })
 

@@ -102,10 +102,10 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       labels: Object.keys(labels).length > 0 ? labels : undefined,
     })
     const location = `${baseOf(request)}${fastify.prefix}/runs/${info.run_id}`
-    if (wantsStream(request)) {
-      return streamEvents(request, reply, info.run_id, query, { location, 'x-runcast-run-id': info.run_id })
-    }
-    reply.code(202).header('location', location)
+    // On a refusal too: the run goes on where the server has no place for one more stream.
+    reply.headers({ location, 'x-runcast-run-id': info.run_id })
+    if (wantsStream(request)) return streamEvents(request, reply, info.run_id, query)
+    reply.code(202)
     return { run_id: info.run_id, status: info.status, events_url: `${location}/events`, created_at: info.created_at }
   })
 
@@ -240,15 +240,9 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     )
   })
 
-  function streamEvents(
-    request: FastifyRequest,
-    reply: FastifyReply,
-    run: string,
-    query: EventsQuery,
-    headers?: Record<string, string>,
-  ) {
+  function streamEvents(request: FastifyRequest, reply: FastifyReply, run: string, query: EventsQuery) {
     const opts = { after: query.after ?? 0, types: typesOf(query.types), strict: isStrict(query) }
-    return serveTarget(request, reply, { run_id: run }, run, opts, query.timeout, headers)
+    return serveTarget(request, reply, { run_id: run }, run, opts, query.timeout)
   }
 
   function serveTarget(
@@ -258,7 +252,6 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
     target: Target,
     opts: FollowRunOptions,
     timeout: number | undefined,
-    headers?: Record<string, string>,
   ) {
     const work = {
       subject,
@@ -268,7 +261,7 @@ export function runRoutes(fastify: FastifyInstance, parts: RouteParts): void {
       resumed: (opts.after ?? 0) > 0,
     }
     const runs = runsOf(request)
-    return streams.serve(reply, work, (more, deliver) => runs.follow(target, { ...opts, ...more }, deliver), headers)
+    return streams.serve(reply, work, (more, deliver) => runs.follow(target, { ...opts, ...more }, deliver))
   }
 }
 
