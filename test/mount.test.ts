@@ -1,8 +1,11 @@
 // The examples of examples/mount, each run as it stands: the same API inside four kinds of servers.
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { getRequestListener } from '@hono/node-server'
 import { Hono } from 'hono'
 import { connect } from '../src/client/index.ts'
@@ -12,6 +15,8 @@ import { start as startExpress } from '../examples/mount/express.ts'
 import { start as startFastify } from '../examples/mount/fastify.ts'
 import { start as startHono } from '../examples/mount/hono.ts'
 import { start as startNode } from '../examples/mount/node-http.ts'
+import { freePort } from './services/child.ts'
+import { until } from './until.ts'
 
 async function listening(server: Server): Promise<{ url: string } & AsyncDisposable> {
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -215,3 +220,24 @@ test(
     assert.equal((await handler(new Request('http://here/agents/health'))).status, 200)
   },
 )
+
+for (const name of ['node-http', 'express', 'fastify', 'hono']) {
+  test(`${name}: the example runs as a program, and says where`, async () => {
+    const file = fileURLToPath(new URL(`../examples/mount/${name}.ts`, import.meta.url))
+    const child = spawn(process.execPath, [file], {
+      env: { ...process.env, PORT: String(await freePort()) },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const ended = once(child, 'close')
+    try {
+      const [told] = (await Promise.race([once(child.stdout, 'data'), ended])) as [Buffer]
+      const docs = String(told).trim()
+      await until('it answers', async () => (await fetch(docs).catch(() => undefined))?.status === 200)
+      const answer = await fetch(docs.replace(/docs$/, 'invoke'), { method: 'POST' })
+      assert.match(await answer.text(), /"output":\{"greeted":"world"\}/)
+    } finally {
+      child.kill('SIGKILL')
+      await ended
+    }
+  })
+}

@@ -10,3 +10,9 @@ export async function start() {
   server.get('/', (_request, response) => void response.send('my own page'))
   return server
 }
+
+if (import.meta.main) {
+  const port = Number(process.env['PORT'] ?? 8080)
+  ;(await start()).listen(port, '127.0.0.1')
+  console.log(`http://127.0.0.1:${port}/agents/docs`)
+}

@@ -9,3 +9,9 @@ export async function start() {
   server.get('/', async () => 'my own page')
   return server
 }
+
+if (import.meta.main) {
+  const port = Number(process.env['PORT'] ?? 8080)
+  await (await start()).listen({ port, host: '127.0.0.1' })
+  console.log(`http://127.0.0.1:${port}/agents/docs`)
+}

@@ -11,3 +11,9 @@ export async function start() {
     else handler(request, response)
   })
 }
+
+if (import.meta.main) {
+  const port = Number(process.env['PORT'] ?? 8080)
+  ;(await start()).listen(port, '127.0.0.1')
+  console.log(`http://127.0.0.1:${port}/docs`)
+}
