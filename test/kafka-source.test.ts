@@ -1,5 +1,6 @@
 // The Kafka source against a real broker: what it reads, where it goes on, what it reports, and what it must not let through.
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { Admin, Producer } from '@platformatic/kafka'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
@@ -252,6 +253,42 @@ test('DF23 H44 H45 H105 what cannot be read is a dead letter, bounded and hashed
   )
   assert.match(String(said['error_type']), /^(invalid_format|decode_error|schema_error)$/)
   assert.equal(source.status().deadLetters, 1)
+})
+
+test('H138 of what cannot be read a dead letter keeps a beginning: 5 kB of a megabyte, whatever its key and headers are', async t => {
+  const service = await serviceOrSkip(t, 'kafka')
+  if (!service) return
+  const { topic, group } = names()
+  const deadLetters = `${topic}-dlq`
+  await createTopic(service, topic)
+  await createTopic(service, deadLetters)
+  const producer = new Producer({ clientId: 'test', bootstrapBrokers: service.brokers })
+  t.after(() => producer.close())
+  const noise = () => Buffer.concat([Buffer.of(7), randomBytes(1_000_000)])
+  const long = Buffer.alloc(900_000, 'é')
+  const poison = [
+    ...Array.from({ length: 20 }, () => ({ key: Buffer.from('t'), value: noise() })),
+    { key: long, value: Buffer.of(7) },
+    {
+      key: Buffer.from('t'),
+      value: Buffer.of(7),
+      headers: new Map([[Buffer.from('traceparent'), Buffer.from(`00-${long.toString()}-1-00`)]]),
+    },
+  ]
+  // Into a named partition: to choose one by such a key takes the client more than a minute.
+  for (const message of poison) await producer.send({ messages: [{ topic, partition: 0, ...message }], acks: -1 })
+  await produce(service, topic, payloadsOf('one', 3))
+  const { source, problems, errors } = open(t, service, { topics: [topic], group, deadLetters })
+  await until('it goes on', async () => (await completed(source)).length === 1)
+  assert.deepEqual(errors, [])
+  const letters = await recordsOf(service, deadLetters)
+  assert.equal(letters.length, poison.length)
+  for (const { key, value } of letters) {
+    const bytes = (key?.length ?? 0) + (value?.length ?? 0)
+    assert.ok(bytes < 5_000, `a letter has ${bytes} bytes`)
+  }
+  const kept = JSON.stringify(problems).length
+  assert.ok(kept < 5_000, `${kept} characters are told of them`)
 })
 
 test('H46 a record without value is counted apart, and passed', async t => {

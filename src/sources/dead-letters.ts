@@ -12,8 +12,12 @@ export interface DeadLetters extends AsyncDisposable {
 }
 
 export const deadLetterTopicDefault = 'dashstream-dlq'
-/** Of the payload, in the letter: a whole DashStream message nearly always. */
-export const deadLetterBytesMax = 512 * 1024
+/** Of the payload, in the letter, when nobody says how much: a thousand letters then take less than 5 MB. */
+export const deadLetterBytes = 3 * 1024
+/** The most that readers of dead letters take. */
+const deadLetterBytesMax = 512 * 1024
+/** Longer keys, which only names their sender made up have, would make the letter itself too large to send. */
+const keyBytesMax = 256
 
 export function createDeadLetters(
   kafka: Kafka,
@@ -30,7 +34,7 @@ export function createDeadLetters(
   return {
     async send(record, error) {
       const letter = JSON.stringify(letterOf(record, error, { consumer, bytesMax, now: now() }))
-      const key = record.key === null ? {} : { key: record.key }
+      const key = isShort(record.key) ? { key: record.key } : {}
       await producer.send({ messages: [{ topic, value: Buffer.from(letter), ...key }], acks: -1 })
     },
     async [Symbol.asyncDispose]() {
@@ -59,8 +63,8 @@ function letterOf(
     timestamp: new Date(now).toISOString(),
     consumer_id: consumer,
     error_type: typeof reason === 'string' ? reason : 'processing_error',
-    trace_id: traceparent?.split('-')[1] ?? '',
-    ...(record.key !== null && { thread_id: record.key.toString() }),
+    trace_id: /^[\da-f]{2}-([\da-f]{32})-/.exec(traceparent ?? '')?.[1] ?? '',
+    ...(isShort(record.key) && { thread_id: record.key.toString() }),
     ...(cut && {
       original_payload_size_bytes: payload.length,
       included_bytes: included.length,
@@ -68,4 +72,8 @@ function letterOf(
       sha256: createHash('sha256').update(payload).digest('hex'),
     }),
   }
+}
+
+function isShort(key: Buffer | null): key is Buffer {
+  return key !== null && key.length <= keyBytesMax
 }

@@ -15,7 +15,7 @@ import type { Log } from '../log.ts'
 import { createRetention, type RetentionLimits } from '../retention.ts'
 import type { Deps } from '../runs.ts'
 import { atEndOfTurn } from '../turn.ts'
-import { createDeadLetters, type DeadLetters, deadLetterBytesMax, deadLetterTopicDefault } from './dead-letters.ts'
+import { createDeadLetters, type DeadLetters, deadLetterBytes, deadLetterTopicDefault } from './dead-letters.ts'
 import { createMerge, partitionKey } from './merge.ts'
 import { readOnly, type Source } from './read-only.ts'
 import type { SourceStatus } from './status.ts'
@@ -33,7 +33,7 @@ export interface KafkaSourceOptions extends KafkaPlace {
   readonly tenant?: string | undefined
   /** A topic that is there; `false`: what cannot be read is only counted. Default `dashstream-dlq`. */
   readonly deadLetters?: string | false | undefined
-  /** Of a payload, in its dead letter. Default 512 KiB; 0 = none. */
+  /** Of a payload, in its dead letter. Default 3 KiB, at most 512 KiB; 0 = none. */
   readonly deadLetterBytes?: number | undefined
   /** Where the events are kept. Default: in memory. */
   readonly log?: Log | undefined
@@ -114,7 +114,7 @@ export function kafkaSource(options: KafkaSourceOptions): KafkaSource {
     })
     const fetcher = createFetcher(kafka, consumer, base)
     const consumerId = `${group}/${deps.id()}`
-    const bytesMax = options.deadLetterBytes ?? deadLetterBytesMax
+    const bytesMax = options.deadLetterBytes ?? deadLetterBytes
     const topic = options.deadLetters ?? deadLetterTopicDefault
     const letters =
       topic === false
