@@ -4,7 +4,7 @@ import { randomUUID } from 'node:crypto'
 import type { Deps } from './runs.ts'
 
 /** Somebody waits for a sleep this short: a grace, a retry. A longer one is a deadline, and keeps no process alive. */
-const awaitedMsMax = 10_000
+export const awaitedMsMax = 10_000
 /** What a timer holds: a longer time is none at all to it. */
 const timerMsMax = 2 ** 31 - 1
 

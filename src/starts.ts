@@ -2,6 +2,7 @@
 // step may fail or stay unanswered, and may be asked for again; no run may be begun twice, and none may stay open for ever.
 import { type Agent, agentOf } from './agent/define.ts'
 import { checked } from './agent/schema.ts'
+import { awaitedMsMax } from './deps.ts'
 import { RuncastError } from './error.ts'
 import type { Json } from './event.ts'
 import { createFeeds, threadOf } from './feeds.ts'
@@ -312,7 +313,15 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
         await Promise.all([...starting.values(), ...[...owners.values()].map(({ done }) => done)])
       }
     }
-    await Promise.race([all(), deps.sleep(msMax, patience.signal).catch(nothing)])
+    // In steps, for one long sleep would not keep the process alive, and it would end amid its runs.
+    const wait = async () => {
+      let left = msMax
+      do {
+        await deps.sleep(Math.min(left, awaitedMsMax), patience.signal)
+        left -= awaitedMsMax
+      } while (left > 0)
+    }
+    await Promise.race([all(), wait().catch(nothing)])
     patience.abort()
   }
 

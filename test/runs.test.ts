@@ -5,7 +5,7 @@ import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
 import { entryOf } from '../src/batch.ts'
-import { realDeps } from '../src/deps.ts'
+import { awaitedMsMax, realDeps } from '../src/deps.ts'
 import type { Event } from '../src/event.ts'
 import { type Log, runKey } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
@@ -195,4 +195,25 @@ test('agents that nobody could call are refused at once: a second one of a name,
   ] as const) {
     assert.throws(() => createRuns({ log: memory(), agents, deps: realDeps }), { code: 'invalid_request', message })
   }
+})
+
+test('a server that stops keeps its process alive for as long as its runs may go on', async () => {
+  const slept: number[] = []
+  let stopping = false
+  const deps = {
+    ...realDeps,
+    sleep: async (ms: number, signal?: AbortSignal) => {
+      if (stopping) slept.push(ms)
+      // The time that the run has, and no more.
+      return realDeps.sleep(stopping && slept.length <= 3 ? 0 : ms, signal)
+    },
+  }
+  const asks = defineAgent({ name: 'asks' }, async (_input: unknown, ctx) => ctx.ask('for ever?'))
+  const runs = createRuns({ log: memory(), agents: [asks], deps })
+  const { run_id } = await runs.start('asks', null)
+  await until('it asks', async () => (await runs.get(run_id)).last_sequence === 2)
+  stopping = true
+  await runs.stop(25_000)
+  assert.deepEqual(slept.slice(0, 3), [awaitedMsMax, awaitedMsMax, 25_000 - 2 * awaitedMsMax])
+  assert.equal((await runs.get(run_id)).status, 'failed')
 })
