@@ -622,3 +622,66 @@ test('PX48 when a server stops, each of many readers hears the end of its run', 
   assert.equal(bodies.filter(body => body.includes('event: error\ndata: ')).length, 300)
   assert.ok(!bodies.some(body => body.includes('event: reconnect')))
 })
+
+test('H103 H129 in a storm of runs that end in every way no counter falls, no gauge is below 0, and all add up when it is over', async () => {
+  await using served = await serving()
+  const counters = new Map<string, number>()
+  const moved = new Set<string>()
+  const scrape = async () => {
+    const lines = (await (await fetch(`${served.url}/metrics`)).text()).split('\n').filter(line => line !== '')
+    const types = new Map<string, string>()
+    for (const [, name = '', type = ''] of lines.map(line => /^# TYPE (\w+) (\w+)$/.exec(line) ?? [])) {
+      assert.ok(name === '' || !types.has(name), `${name} is declared twice`)
+      types.set(name, type)
+    }
+    const labels = new Map<string, string>()
+    const sums = new Map<string, number>()
+    for (const line of lines.filter(one => !one.startsWith('#'))) {
+      const [, sample = '', name = '', told = '', value] =
+        /^((\w+)(?:\{(.*)\})?) (\S+)$/.exec(line) ?? assert.fail(line)
+      const names = [...told.matchAll(/(\w+)="/g)].map(([, label]) => label).join()
+      assert.equal(labels.get(name) ?? names, names, `${name} has two sets of labels`)
+      labels.set(name, names)
+      assert.ok(Number(value) >= 0, line)
+      if (types.get(name) === 'counter') {
+        assert.ok(Number(value) >= (counters.get(sample) ?? 0), `${line} was ${counters.get(sample)}`)
+        counters.set(sample, Number(value))
+      }
+      if (Number(value) > 0) moved.add(name)
+      sums.set(name, (sums.get(name) ?? 0) + Number(value))
+    }
+    const [begun = 0, ended = 0, active = 0] = ['started_total', 'ended_total', 'active'].map(name =>
+      sums.get(`runcast_runs_${name}`),
+    )
+    assert.equal(begun, ended + active)
+    return { active, ended, streams: sums.get('runcast_streams_open'), names: [...labels.keys()] }
+  }
+  const watched = async (run: string) => {
+    const leaving = new AbortController()
+    const answer = await fetch(`${served.url}/runs/${run}/events`, { signal: leaving.signal })
+    await answer.body?.getReader().read()
+    await until('an open stream is counted', () => moved.has('runcast_streams_open'))
+    leaving.abort()
+  }
+  const storm = async (n: number) => {
+    if (n % 5 === 0) await (await post(served, '/invoke', { count: 1 })).text()
+    if (n % 5 === 1) await (await post(served, '/invoke/stream', { count: 2 })).text()
+    if (n % 5 === 2) await (await post(served, '/invoke?agent=fails', {})).text()
+    if (n % 5 < 3) return
+    const run = await started(served, {}, '?agent=silent')
+    if (n % 5 === 3) await watched(run)
+    await (await post(served, `/runs/${run}/cancel`, {})).text()
+  }
+  let over = false
+  const scraping = (async () => {
+    while (!over) await scrape()
+  })()
+  await Promise.all(Array.from({ length: 60 }, (_, n) => storm(n)))
+  await until('all have ended', async () => {
+    const { active, ended, streams } = await scrape()
+    return ended === 60 && active === 0 && streams === 0
+  })
+  over = true
+  await scraping
+  assert.deepEqual((await scrape()).names.toSorted(), [...moved].toSorted(), 'each of them has moved')
+})
