@@ -232,6 +232,9 @@ test('DK86 DK1 run serves the agents, says what to try, logs their lines with th
   const all = await here.run(['logs'])
   assert.equal(all.code, 0, all.stderr)
   assert.ok(all.stdout.includes(`talking to ${run}`) && all.stdout.includes(`talking to ${otherRun}`))
+  const ofNone = await here.run(['logs', '--run', 'mistyped'])
+  assert.deepEqual([ofNone.code, ofNone.stdout], [0, ''])
+  assert.match(ofNone.stderr, /nothing is logged of run "mistyped"/)
   const ofOne = await here.run(['logs', '--run', run, '--json'])
   const lines = ofOne.stdout
     .trim()

@@ -6,7 +6,7 @@ import { StringDecoder } from 'node:string_decoder'
 import { RuncastError } from '../error.ts'
 import { projectFolder } from './project.ts'
 import { lineShower, type LogLine, logFiles } from './run-log.ts'
-import { harmless, say } from './terminal.ts'
+import { harmless, note, say } from './terminal.ts'
 
 export interface LogsOptions {
   readonly dockfile?: string
@@ -30,6 +30,7 @@ export async function logs(options: LogsOptions): Promise<void> {
   const print = printerOf(options)
   const old = [...createReader(previous).news(), ...file.news()].filter(wanted)
   for (const line of options.lines === 0 ? [] : old.slice(-options.lines)) print(line)
+  if (old.length === 0 && options.run !== undefined) note(`nothing is logged of run ${JSON.stringify(options.run)}`)
   while (options.follow) {
     await sleep(pollMs)
     for (const line of file.news()) if (wanted(line)) print(line)
