@@ -1,7 +1,7 @@
 // The one way from an agent into its log: filter, redact, limit, then append with compare. Nothing else writes to a
 // run's log. It must keep the order of what was emitted, never let anything follow the end, and never hold more bytes
 // than its bound: an agent that nobody awaits fails its run, and not the process.
-import { type Entry, entryOf } from './batch.ts'
+import { type Entry, entryOf, type SlabBatch } from './batch.ts'
 import type { Stored } from './agent/context.ts'
 import { RuncastError } from './error.ts'
 import type { Body } from './event.ts'
@@ -236,11 +236,17 @@ async function arrival(log: Log, key: Key, after: number, { entries }: Sent): Pr
     if (batch.count === 0) break
     for (let index = 0; index < batch.count; index++) {
       const entry = entries[at++]
-      if (!entry || !batch.json(index).toString().endsWith(behindEnvelope(entry.body))) return 'foreign'
+      if (!entry || !isThere(batch, index, entry)) return 'foreign'
     }
   }
   if (at === 0) return 'nothing'
   return at === entries.length ? 'ours' : 'foreign' // an append is all or nothing
+}
+
+/** By type and fields: its number is the log's to say. */
+function isThere(batch: SlabBatch, index: number, { type, body }: Entry): boolean {
+  const isOfType = batch.frame(index).toString().startsWith(`event: ${type}\n`)
+  return isOfType && batch.json(index).toString().endsWith(behindEnvelope(body))
 }
 
 /** The event as an entry; throws when it is no JSON, or larger than an event may be. */

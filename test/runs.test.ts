@@ -7,6 +7,8 @@ import { sqlite } from '../src/backends/sqlite.ts'
 import { entryOf } from '../src/batch.ts'
 import { awaitedMsMax, realDeps } from '../src/deps.ts'
 import type { Event } from '../src/event.ts'
+import { RuncastError } from '../src/error.ts'
+import { createExit } from '../src/exit.ts'
 import { type Log, runKey } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
 import { viewAt } from '../src/view-at.ts'
@@ -216,4 +218,27 @@ test('a server that stops keeps its process alive for as long as its runs may go
   await runs.stop(25_000)
   assert.deepEqual(slept.slice(0, 3), [awaitedMsMax, awaitedMsMax, 25_000 - 2 * awaitedMsMax])
   assert.equal((await runs.get(run_id)).status, 'failed')
+})
+
+test("an end that says nothing is not taken for arrived where another owner's end stands", async () => {
+  const kept = memory()
+  const log: Log = {
+    ...kept,
+    async append(key, after) {
+      await kept.append(key, after, [entryOf({ type: 'error', error: 'gone', code: 'interrupted' }, 0)])
+      throw new RuncastError('unavailable', 'no answer came')
+    },
+  }
+  const lost: string[] = []
+  const exit = createExit({
+    log,
+    key: runKey('r'),
+    last: 0,
+    now: () => 0,
+    sleep: async () => {},
+    onLost: ({ code }) => lost.push(code),
+    onOverload: () => {},
+  })
+  await assert.rejects(exit.end({ type: 'cancelled' }, {}), { code: 'unavailable' })
+  assert.deepEqual(lost, ['unavailable'])
 })
