@@ -1,7 +1,7 @@
 // Runs as DashStream messages and back: exactly, with the numbers of their thread, and for topics that others write as far
 // as they say so. What the format suite judges for every format is not repeated here.
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Body, Event } from '../src/event.ts'
@@ -238,6 +238,48 @@ test('DF12 DF13 H80 a diff tells the hash of its state, and every k-th version a
   const [five, ten] = checkpoints.map(message => hex(valueOf(message, 'checkpoint').checkpointId))
   assert.deepEqual(bases, ['', '', '', '', '', five, five, five, five, five, ten, ten])
   assert.deepEqual(runsOf(dashstreamDecoder(), payloads(messages)).runs[0]?.events, events)
+})
+
+test('H82 a diff names no checkpoint that was never sent: of an uncertain state, of a version left out, or one too large', () => {
+  const state = (version: number, base_version: number, more: object) =>
+    ({ type: 'state', version, base_version, ...more }) as Body
+  const put = (path: string, value: unknown) => ({ ops: [{ op: 'add', path, value }] })
+  const begun = [state(1, 0, { snapshot: { n: 0 } }), state(2, 1, put('/n', 2))]
+  const noise = () => randomBytes(700_000).toString('base64')
+  const bodies = {
+    uncertain: [
+      ...begun,
+      state(3, 2, put('/none/of', 1)),
+      state(4, 3, put('/n', 4)),
+      state(5, 4, put('/n', 5)),
+      state(6, 5, { snapshot: { n: 6 } }),
+    ],
+    'left out': [...begun, state(6, 2, { snapshot: { n: 6 } })],
+    'too large': [
+      ...begun,
+      state(3, 2, put('/a', noise())),
+      state(4, 3, put('/b', noise())),
+      state(5, 4, put('/n', 5)),
+      state(6, 5, put('/n', 6)),
+    ],
+  }
+  for (const [why, before] of Object.entries(bodies)) {
+    const after = [7, 8, 9, 10, 11].map(version => state(version, version - 1, put(`/${version}`, 0)))
+    const small = [state(12, 11, { snapshot: {} }), state(13, 12, put('/n', 13)), state(14, 13, put('/n', 14))]
+    const events = eventsOf([...before, ...after, ...small, state(15, 14, put('/n', 15)), state(16, 15, put('/n', 16))])
+    const sent = new Set([''])
+    const named: string[] = []
+    for (const message of dashstreamEncoder({ ...identity, checkpointEvery: 5 })(events)) {
+      if (message.kind === 'checkpoint') sent.add(hex(valueOf(message, 'checkpoint').checkpointId))
+      else if (message.kind === 'stateDiff') named.push(hex(valueOf(message, 'stateDiff').baseCheckpointId))
+    }
+    assert.deepEqual(
+      named.filter(id => !sent.has(id)),
+      [],
+      why,
+    )
+    assert.ok(sent.has(named.at(-1) ?? '') && named.at(-1) !== '', `${why}: a checkpoint is named again`)
+  }
 })
 
 test('DF13 of a large state only every k-th version is hashed, and the events come back without hash either way', () => {

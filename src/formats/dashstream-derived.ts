@@ -49,18 +49,29 @@ export function derived(event: Event, view: View, options: DerivedOptions): Deri
   }
 }
 
-/** Adds what other readers check a diff by: the checkpoint it builds on, and the hash of what it makes. */
-export function checked(written: Written, event: EventOf<'state'>, view: View, options: DerivedOptions): Written {
+/** Adds what other readers check a diff by: the checkpoint it builds on, if it was `sent`, and the hash of what it makes. */
+export function checked(
+  written: Written,
+  event: EventOf<'state'>,
+  view: View,
+  options: DerivedOptions & { readonly sent: number },
+): Written {
   const { value, rest } = written
-  const base = Math.floor(event.base_version / options.checkpointEvery) * options.checkpointEvery
+  const base = checkpointedVersion(event.base_version, options.checkpointEvery)
   // Behind a hole nobody knows whether that checkpoint was ever sent.
-  const known = event.ops !== undefined && base >= options.checkpointEvery && view.gaps.length === 0
+  const known =
+    event.ops !== undefined && base >= options.checkpointEvery && view.gaps.length === 0 && base === options.sent
   const baseOf = known ? { baseCheckpointId: options.stateCheckpointId(base) } : {}
   if (event.hash !== undefined || !view.state.certain) return { ...written, value: { ...value, ...baseOf } }
   const hash = cheapHash(view)
   if (hash === undefined) return { ...written, value: { ...value, ...baseOf } }
   const own = { stateHash: Buffer.from(hash, 'hex'), ...baseOf }
   return { ...written, value: { ...value, ...own }, rest: { ...rest, hash: null } }
+}
+
+/** The version whose checkpoint the diffs behind `version` build on. */
+export function checkpointedVersion(version: number, every: number): number {
+  return Math.floor(version / every) * every
 }
 
 function cheapHash({ state: { value, version } }: View): string | undefined {

@@ -8,6 +8,7 @@ import { encodeDashStream } from './dashstream-codec.ts'
 import { dashstreamDecoder } from './dashstream-decoder.ts'
 import {
   checked,
+  checkpointedVersion,
   checkpointEveryVersions,
   type Derived,
   derived,
@@ -55,18 +56,23 @@ export function dashstreamEncoder(options: DashEncoderOptions): Encoder {
   const idOf = messageIds(run)
   const made: DerivedOptions = { checkpointEvery, stateCheckpointId: version => idOf(version, '', stateCheckpointKind) }
 
+  /** The version of the state's last checkpoint. Where it began in the middle, that is the usual one. */
+  let sent = checkpointedVersion(view.state.version, checkpointEvery)
+
   const tell = (event: Event, out: Message[]) => {
     if (event.sequence <= view.at || view.terminal !== undefined) return
     foldInto(view, event)
     const messageId = idOf(event.sequence, event.timestamp)
     const sequence = threadBase + event.sequence
     const written = write(event, messageId)
-    const main = event.type === 'state' ? checked(written, event, view, made) : written
+    const main = event.type === 'state' ? checked(written, event, view, { ...made, sent }) : written
     out.push(mainMessage(event, main, { messageId, tenant, thread, sequence }))
     for (const one of derived(event, view, made)) {
       const id = idOf(event.sequence, event.timestamp, derivedKinds[one.kind])
       const message = derivedMessage(event, one, { messageId: id, tenant, thread, sequence: 0, parentId: messageId })
-      if (message !== undefined) out.push(message)
+      if (message === undefined) continue
+      out.push(message)
+      if (one.kind === 'checkpoint') sent = view.state.version
     }
   }
   return events => {
