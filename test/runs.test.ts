@@ -11,6 +11,7 @@ import { RuncastError } from '../src/error.ts'
 import { createExit } from '../src/exit.ts'
 import { type Log, runKey } from '../src/log.ts'
 import { createRuns } from '../src/runs.ts'
+import { foldBatch, type View } from '../src/state/fold.ts'
 import { viewAt } from '../src/view-at.ts'
 import { runsSuite } from './suites/runs.suite.ts'
 import { until } from './until.ts'
@@ -241,4 +242,41 @@ test("an end that says nothing is not taken for arrived where another owner's en
   })
   await assert.rejects(exit.end({ type: 'cancelled' }, {}), { code: 'unavailable' })
   assert.deepEqual(lost, ['unavailable'])
+})
+
+test('H101 who lets go of the runs as somebody sees them ends nobody else’s, nor those that run', async () => {
+  const asks = defineAgent({ name: 'asks' }, async (_input: unknown, ctx) => ctx.ask('what?'))
+  await using runs = createRuns({ log: memory(), agents: [asks], deps: realDeps })
+  const who = { tenant: 'a' }
+  const kept = runs.as(who)
+  let run_id = ''
+  {
+    await using left = runs.as(who)
+    ;({ run_id } = await left.start('asks', null))
+  }
+  await kept.tell(run_id, { type: 'input', input_id: 'ask-1', value: 'that' })
+  const types: string[] = []
+  for await (const batch of kept.tail(run_id)) types.push(...batch.events.map(({ type }) => type))
+  assert.deepEqual([types.at(-1), (await kept.get(run_id)).output], ['complete', 'that'])
+  assert.equal((await kept.start('asks', null)).status, 'accepted')
+  await runs.stop(0)
+})
+
+test('H85 a reader that lost changes of the state gets it with the gap, and whenever it asks', async () => {
+  const changes = defineAgent({ name: 'changes' }, async (_input: unknown, ctx) => {
+    for (let n = 1; n <= 30; n++) await ctx.state.update(draft => void (draft[`n${n % 7}`] = n))
+  })
+  const log = memory()
+  await using runs = createRuns({ log, agents: [changes], deps: realDeps })
+  const { run_id } = await runs.start('changes', null)
+  await until('it ends', async () => (await runs.get(run_id)).status === 'completed')
+  const { state } = await runs.snapshot(run_id)
+  let view = await runs.snapshot(run_id, 5)
+  await log.drop(runKey(run_id), 20, Buffer.from(JSON.stringify(await viewAt(log, run_id, 20))))
+  for await (const batch of runs.tail(run_id, { after: 5 })) {
+    if (batch.gap?.snapshot) view = JSON.parse(Buffer.from(batch.gap.snapshot).toString()) as View
+    view = foldBatch(view, batch)
+  }
+  assert.deepEqual([view.state.certain, view.state], [true, state])
+  assert.deepEqual((await runs.snapshot(run_id)).state, state)
 })
