@@ -145,6 +145,16 @@ effect('expose.cors', 'lets pages of other origins in, streams too', async () =>
     headers: { origin: 'https://app.example', 'access-control-request-method': 'GET' },
   })
   assert.equal(preflight.headers.get('access-control-allow-methods'), 'GET')
+  const keys = { 'expose.cors.origins': ['https://app.example'], auth: { mode: 'api_key' } }
+  await using keyed = await serving(keys, { DOCKRION_API_KEY: 'key' })
+  const origin = { origin: 'https://app.example' }
+  const asks = { ...origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'x-api-key' }
+  const asked = await fetch(`${keyed.url}/runs`, { method: 'OPTIONS', headers: asks })
+  assert.deepEqual([asked.status, asked.headers.get('access-control-allow-headers')], [204, 'x-api-key'])
+  const refused = await fetch(`${keyed.url}/runs`, { headers: origin })
+  assert.deepEqual([refused.status, refused.headers.get('access-control-allow-origin')], [401, origin.origin])
+  const taken = await post(keyed, '/runs', {}, { ...origin, 'x-api-key': 'key' })
+  assert.match(taken.headers.get('access-control-expose-headers') ?? '', /location/)
   await using closed = await serving({})
   assert.equal(
     (await fetch(`${closed.url}/health`, { headers: { origin: 'https://app.example' } })).headers.get(

@@ -91,6 +91,17 @@ export async function registerApi(fastify: FastifyInstance, options: AppOptions,
     ),
   )
   parseBodies(fastify)
+  // Before anybody is asked who they are: a browser asks first whether it may send a key, and cannot read a refusal without
+  // these headers.
+  if (options.cors) {
+    const { origins, methods } = options.cors
+    await fastify.register(cors, {
+      origin: origins.includes('*') ? '*' : [...origins],
+      methods: [...methods],
+      strictPreflight: false, // who asks what there is gets an answer, and not a refusal in another shape
+      exposedHeaders: ['location', 'x-runcast-heartbeat-ms', 'x-runcast-run-id'],
+    })
+  }
   fastify.addHook('onRequest', async request => {
     request.mounted = mounted.getStore() ?? null
     if (request.headers.host === undefined && request.raw.httpVersion === '1.1') {
@@ -101,15 +112,6 @@ export async function registerApi(fastify: FastifyInstance, options: AppOptions,
   })
   fastify.addHook('preValidation', async request => checkQuery(request))
   await fastify.register(swagger, { openapi: openapiHead(options), transform: openapiSchemas })
-  if (options.cors) {
-    const { origins, methods } = options.cors
-    await fastify.register(cors, {
-      origin: origins.includes('*') ? '*' : [...origins],
-      methods: [...methods],
-      strictPreflight: false, // who asks what there is gets an answer, and not a refusal in another shape
-      exposedHeaders: ['location', 'x-runcast-heartbeat-ms'],
-    })
-  }
   aboutRoutes(fastify, options, streams)
   const parts: RouteParts = { agents: core.agents, runsOf, streams, deps, idleMs, bodyLimit }
   invokeRoutes(fastify, parts, options)
