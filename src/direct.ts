@@ -11,7 +11,7 @@ import type { Event, EventOf, Json } from './event.ts'
 import { type Deliver, follow, iterate } from './follow.ts'
 import { bounded, type Bounds } from './layers/bounded.ts'
 import { checkRunId, type Key, type NewHead, runKey, type Status } from './log.ts'
-import { own, type OwnerOptions } from './owner.ts'
+import { own, type OwnerOptions, shutDown } from './owner.ts'
 import { createRedactor } from './redact.ts'
 import type { Deps, Observer, Principal } from './runs.ts'
 
@@ -27,6 +27,8 @@ export interface DirectLimits {
   readonly cancelGraceMs?: number | undefined
   /** Told of every run that starts and ends; for metrics. */
   readonly observer?: Observer | undefined
+  /** Each run is in it from its start to its end, for {@link settle}. */
+  readonly running?: Set<DirectStream> | undefined
 }
 
 export interface DirectOptions extends DirectLimits {
@@ -55,6 +57,8 @@ export interface DirectStream {
   /** Resolves with how it ended. */
   readonly sealed: Promise<{ status: Status; last: number }>
   cancel(reason?: string, by?: string): void
+  /** Ends it as `error` `interrupted`: its process stops. */
+  interrupt(): void
   /** Events that the reader was too slow for. */
   readonly dropped: number
 }
@@ -74,6 +78,16 @@ export async function direct(options: DirectOptions): Promise<DirectStream> {
   const id = options.requestId ?? options.deps.id()
   checkRunId(id, 'requestId')
   return open(`direct/${id}`, id, options)
+}
+
+/** Gives the direct runs of a server that stops time to end, then interrupts them. */
+export async function settle(running: ReadonlySet<DirectStream>, graceMs: number, { sleep }: Deps): Promise<void> {
+  const patience = new AbortController()
+  const ended = () => Promise.allSettled([...running].map(({ sealed }) => sealed))
+  await Promise.race([ended(), sleep(graceMs, patience.signal).catch(nothing)])
+  patience.abort()
+  for (const run of running) run.interrupt()
+  await ended()
 }
 
 /** Runs an agent to its end and returns that; the events before it are not even made. */
@@ -185,6 +199,7 @@ async function open(key: Key, id: string, options: DirectOptions): Promise<Direc
   let read = false
   const ended = () => {
     over = true
+    options.running?.delete(stream)
     signal?.removeEventListener('abort', left)
   }
   const cancel = (reason?: string, by?: string) => owner.stop({ kind: 'cancelled', reason, by })
@@ -212,16 +227,19 @@ async function open(key: Key, id: string, options: DirectOptions): Promise<Direc
     }
   }
 
-  return {
+  const stream: DirectStream = {
     request_id: id,
     follow: followOnce,
     tail: (opts = {}) => iterate((leaving, deliver) => followOnce({ ...opts, signal: leaving }, deliver), opts.signal),
     sealed: owner.sealed,
     cancel,
+    interrupt: () => owner.stop(shutDown),
     get dropped() {
       return pipe.dropped
     },
   }
+  options.running?.add(stream)
+  return stream
 }
 
 function headOf(run_id: string, { agent, deps, input, principal, labels }: DirectOptions): NewHead {

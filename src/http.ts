@@ -24,7 +24,10 @@ export async function api(options: ApiOptions): Promise<App & AsyncDisposable> {
   const composed = await compose(options)
   const app = await createApp(composed.appOptions)
   const { fastify, streams } = app
-  fastify.addHook('preClose', async () => streams.drain())
+  fastify.addHook('preClose', async () => {
+    await composed.settle()
+    await streams.drain()
+  })
   fastify.addHook('onClose', async () => {
     await close(composed, options)
     streams.stop()
@@ -36,13 +39,13 @@ export async function api(options: ApiOptions): Promise<App & AsyncDisposable> {
 export function fastifyPlugin(options: ApiOptions): FastifyPluginAsync {
   return async scope => {
     const composed = await compose(options)
+    scope.addHook('preClose', () => composed.settle()) // before the plugin's own: its readers hear the ends
     await scope.register(pluginOf(composed.appOptions))
     scope.addHook('onClose', async () => close(composed, options))
   }
 }
 
-async function close({ runs, log }: Composed, { shutdownGraceMs = 10_000, sink }: ApiOptions): Promise<void> {
-  await runs.stop(shutdownGraceMs)
+async function close({ log }: Composed, { sink }: ApiOptions): Promise<void> {
   if (sink) await sink[Symbol.asyncDispose]()
   await log[Symbol.asyncDispose]()
 }

@@ -5,7 +5,6 @@ import type { Conversations } from './conversations/conversations.ts'
 import { conversationRoutes } from './conversations/routes.ts'
 import { type App, createApp } from './transports/http/app.ts'
 import type { AppOptions } from './transports/http/parts.ts'
-import type { Streams } from './transports/http/streams.ts'
 import { type WebOptions, webRoutes } from './web.ts'
 
 export interface ListenOptions {
@@ -61,8 +60,7 @@ export async function listen(options: ListenOptions, behind: Behind, graceMs: nu
   const stop = async (grace: number) => {
     const closed = new Promise<void>(resolve => fastify.server.close(() => resolve())) // no new connections
     await behind.settle(grace)
-    await untilTold(streams)
-    streams.drain()
+    await streams.drain()
     fastify.server.closeIdleConnections()
     const { sleep } = appOptions.deps
     await Promise.race([closed, sleep(closeMs).then(() => fastify.server.closeAllConnections())])
@@ -80,15 +78,3 @@ export async function listen(options: ListenOptions, behind: Behind, graceMs: nu
 }
 
 const loopback = new Set(['127.0.0.1', 'localhost', '::1'])
-
-/** Readers are woken over several turns: the ends reach all of them before the rest is told to leave. */
-async function untilTold(streams: Streams): Promise<void> {
-  for (let still = 0, open = streams.open; still < turnsStill; still++) {
-    await new Promise(resolve => setImmediate(resolve))
-    if (streams.open < open) still = 0
-    open = streams.open
-  }
-}
-
-/** Turns without the end of a stream: one for the ends to be stored, one for others that are woken first, and one more. */
-const turnsStill = 3

@@ -29,6 +29,9 @@ export type StopReason =
   | { readonly kind: 'critical'; readonly warning: Bodies['warning'] }
   | { readonly kind: 'lost'; readonly error: RuncastError }
 
+/** Its process stops. */
+export const shutDown: StopReason = { kind: 'interrupted', error: 'the server is shutting down' }
+
 export interface OwnerOptions {
   readonly log: Log
   readonly key: Key

@@ -5,6 +5,7 @@ import { memory } from './backends/memory.ts'
 import type { Config } from './config/config.ts'
 import type { Conversations } from './conversations/conversations.ts'
 import { realDeps } from './deps.ts'
+import { type DirectStream, settle } from './direct.ts'
 import { RuncastError } from './error.ts'
 import { aguiRoutes } from './faces/agui.ts'
 import { aisdkRoutes } from './faces/aisdk.ts'
@@ -49,7 +50,12 @@ export interface Composed {
   readonly log: Log
   readonly runs: LocalRuns
   readonly appOptions: AppOptions
+  /** Gives what runs time to end, then interrupts it; default: `shutdownGraceMs`. */
+  settle(graceMs?: number): Promise<void>
 }
+
+/** Long enough for most answers, short enough for whoever waits for a restart. */
+const shutdownGraceMsDefault = 10_000
 
 /** Puts log, runs and the options of the routes together, and repairs what a dead process left. */
 export async function compose(options: ServeOptions): Promise<Composed> {
@@ -61,11 +67,15 @@ export async function compose(options: ServeOptions): Promise<Composed> {
   const retention = { ...options.retention, hold: holdOf(options) }
   const runs = createRuns({ ...options, log, agents, deps, observer, retention })
   await runs.recover()
-  const direct = { ...directOf(options), observer, ...options.direct }
+  const running = new Set<DirectStream>()
+  const direct = { ...directOf(options), observer, running, ...options.direct }
   const faces = options.faces ?? [aguiRoutes, aisdkRoutes]
   return {
     log,
     runs,
+    async settle(graceMs = options.shutdownGraceMs ?? shutdownGraceMsDefault) {
+      await Promise.all([runs.stop(graceMs), settle(running, graceMs, deps)])
+    },
     appOptions: { ...options, runs, deps, metrics, direct, faces, version: options.version ?? version },
   }
 }
@@ -94,20 +104,25 @@ function holdOf({ retention, conversations, sink }: ServeOptions): NonNullable<R
 
 /** Starts a server for agents. */
 export async function serve(options: ServeOptions): Promise<Served> {
-  const { conversations, sink, shutdownGraceMs = 10_000 } = options
-  const { log, runs, appOptions } = await compose(options)
+  const { conversations, sink, shutdownGraceMs = shutdownGraceMsDefault } = options
+  const { log, runs, appOptions, settle } = await compose(options)
   const behind: Behind = {
     appOptions,
     conversations,
     risk: options.authenticate ? undefined : openRisk,
-    settle: graceMs => runs.stop(graceMs),
+    settle,
     async close() {
       await sink?.[Symbol.asyncDispose]()
       await conversations?.[Symbol.asyncDispose]()
       await log[Symbol.asyncDispose]()
     },
   }
-  return { ...(await listen(options, behind, shutdownGraceMs)), runs }
+  try {
+    return { ...(await listen(options, behind, shutdownGraceMs)), runs }
+  } catch (error) {
+    await settle(0) // log and sink are their owner's still, to try again
+    throw error
+  }
 }
 
 const openRisk = 'can start and read runs. Set auth.mode to api_key, or bind to 127.0.0.1.'

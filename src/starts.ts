@@ -7,7 +7,7 @@ import { RuncastError } from './error.ts'
 import type { Json } from './event.ts'
 import { createFeeds, threadOf } from './feeds.ts'
 import { checkRunId, checkThread, type Head, isEnded, type NewHead, runKey, tenantFeed, threadFeed } from './log.ts'
-import { type Owner, own, type StopReason } from './owner.ts'
+import { type Owner, own, shutDown } from './owner.ts'
 import { persist } from './persist.ts'
 import { acceptedOf, createRecovery, isOrphan, orphan, type Resumed } from './recovery.ts'
 import { createRedactor, maskOf } from './redact.ts'
@@ -23,7 +23,6 @@ const abandonMs = 5_000
 const leaveMsMax = 2_000
 /** How long a server that stops waits for a log that is away. */
 const sealMsMax = 10_000
-const shutDown: StopReason = { kind: 'interrupted', error: 'the server is shutting down' }
 
 export interface Starts {
   start(who: Principal, agent: string | undefined, input: unknown, opts?: StartOptions): Promise<RunInfo>

@@ -60,8 +60,8 @@ export async function cutPipe(
       if (!open.delete(cut)) return
       cuts++
       // The server side always sees a RST: it must notice at once that nobody listens any more.
-      upstream.resetAndDestroy()
-      if (how === 'reset') client.resetAndDestroy()
+      reset(upstream)
+      if (how === 'reset') reset(client)
       else client.end()
     }
     open.add(cut)
@@ -154,8 +154,14 @@ async function pump(from: Socket, to: Socket, { random, plan, cut, bytesMax }: F
     to.end()
   } catch {
     // One side is gone: so is the other, in the same way.
-    to.resetAndDestroy()
+    reset(to)
   }
+}
+
+/** A RST, where Node can: a reset amid the end of a socket fails inside, and that socket would never be closed. */
+function reset(socket: Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 function draw(range: readonly [number, number] | undefined, random: () => number): number {

@@ -685,3 +685,22 @@ test('H103 H129 in a storm of runs that end in every way no counter falls, no ga
   await scraping
   assert.deepEqual((await scrape()).names.toSorted(), [...moved].toSorted(), 'each of them has moved')
 })
+
+test('PX48 a stopping server waits for direct runs, too, and ends the rest as interrupted, which nobody can come back to', async () => {
+  const stopping = Promise.withResolvers<string>()
+  const finishing = defineAgent({ name: 'finishing' }, () => stopping.promise)
+  const served = await serving({ agents: [...agents, finishing] })
+  const direct = (path: string, agent: string) => post(served, `${path}?agent=${agent}`, {})
+  const streams = await Promise.all(['finishing', 'silent'].map(agent => direct('/invoke/stream', agent)))
+  const invoked = direct('/invoke', 'finishing')
+  const all = /^runcast_runs_active 3$/m
+  await until('all run', async () => all.test(await (await fetch(`${served.url}/metrics`)).text()))
+  const stopped = served.stop(1_000)
+  stopping.resolve('done')
+  const [first = '', second = ''] = await Promise.all(streams.map(answer => answer.text()))
+  assert.match(first, /event: complete\ndata: .*"output":"done"/)
+  assert.match(second, /event: error\ndata: .*"code":"interrupted"/)
+  assert.doesNotMatch(first + second, /reconnect/)
+  assert.equal(((await (await invoked).json()) as { output: unknown }).output, 'done')
+  await stopped
+})

@@ -15,7 +15,10 @@ export function nodeHandler({ fastify }: App): (request: IncomingMessage, respon
   return (request, response) => {
     // Nothing would ever come of waiting for it again.
     if (request.readableDidRead) return refuseRead(response)
-    void ready.then(() => fastify.routing(request, response))
+    ready.then(
+      () => fastify.routing(request, response),
+      error => response.destroy(error),
+    )
   }
 }
 

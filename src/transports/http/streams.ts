@@ -64,8 +64,8 @@ export interface Streams {
   readonly open: number
   /** Resolves when the response has begun: an idle reader holds nothing of its request's handling. */
   serve(reply: FastifyReply, work: StreamWork, follow: Follow, headers?: Headers): Promise<FastifyReply>
-  /** Tells every reader to come back with its cursor, and closes. */
-  drain(): void
+  /** Lets every reader hear what was said, tells it to come back with its cursor, and closes. */
+  drain(): Promise<void>
   stop(): void
 }
 
@@ -93,10 +93,14 @@ interface Stream {
 
 /** How precise deadlines and heartbeats are. */
 const sweepMs = 200
+/** Turns of the event loop without the end of a stream, some milliseconds: more than ten thousand others may be woken first. */
+const turnsStill = 200
 
 export function createStreams(options: StreamsOptions): Streams {
   const { deps, log, heartbeatMs, heartbeatEvents, retryMs, connectionsMax } = options
   const streams = new Set<Stream>()
+  /** Those that are looked up: they have a place already. */
+  let opening = 0
   const stopping = new AbortController()
   const chunks: Record<Wire, (batch: Batch) => Chunk> = {
     sse: lastOf(batch => sharedChunk(bodyOf('sse', batch))),
@@ -178,10 +182,11 @@ export function createStreams(options: StreamsOptions): Streams {
     follow: Follow,
     headers: Headers = {},
   ): Promise<FastifyReply> {
-    if (streams.size >= connectionsMax) {
+    if (streams.size + opening >= connectionsMax) {
       throw new RuncastError('overloaded', `the server has ${connectionsMax} open streams, its limit; try again later`)
     }
     const stream = newStream(reply, work)
+    opening++
     await new Promise<void>((resolve, reject) => {
       stream.refuse = reject
       const opened = () => {
@@ -219,6 +224,7 @@ export function createStreams(options: StreamsOptions): Streams {
     const { work, pipe } = stream
     pipe.begin(200, headers)
     stream.refuse = undefined
+    opening--
     if (work.foreign) pipe.write(work.foreign.opening)
     else if (work.wire === 'sse') pipe.write(`retry: ${retryMs}\n`)
     clock = stream.lastSentAt = stream.lastEventAt = deps.now() - madeAt
@@ -241,6 +247,7 @@ export function createStreams(options: StreamsOptions): Streams {
 
   const ended = (stream: Stream) => {
     streams.delete(stream)
+    if (stream.refuse) opening--
     if (stream.leaving.signal.aborted) return
     if (stream.foreign) stream.pipe.write(stream.foreign.ending)
     stream.pipe.end()
@@ -248,7 +255,10 @@ export function createStreams(options: StreamsOptions): Streams {
 
   const failed = (stream: Stream, thrown: unknown) => {
     streams.delete(stream)
-    if (stream.refuse) return stream.refuse(thrown)
+    if (stream.refuse) {
+      opening--
+      return stream.refuse(thrown)
+    }
     const { work, pipe } = stream
     const error = RuncastError.from(thrown)
     if (error.code === 'cursor_gone' && !work.foreign) {
@@ -261,14 +271,25 @@ export function createStreams(options: StreamsOptions): Streams {
     pipe.destroy()
   }
 
+  /** Readers are woken over several turns: the ends reach all of them before the rest is told to leave. */
+  const told = async () => {
+    for (let still = 0, open = streams.size; still < turnsStill; still++) {
+      await new Promise(resolve => setImmediate(resolve))
+      if (streams.size < open) still = 0
+      open = streams.size
+    }
+  }
+
   return {
     get open() {
       return streams.size
     },
     serve,
-    drain() {
+    async drain() {
+      await told()
       for (const { work, pipe, cursor, leaving } of streams) {
-        if (!work.foreign) pipe.write(notice(work.wire, 'reconnect', work.subject, { after: cursor }))
+        const resumes = !work.foreign && !('request_id' in work.subject)
+        if (resumes) pipe.write(notice(work.wire, 'reconnect', work.subject, { after: cursor }))
         leaving.abort() // what the run says from now on is for the next connection
         pipe.hangUp()
       }
