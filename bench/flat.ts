@@ -3,7 +3,8 @@
 import { defineAgent } from '../src/agent/define.ts'
 import { memory } from '../src/backends/memory.ts'
 import { realDeps } from '../src/deps.ts'
-import { createRuns, type LocalRuns } from '../src/runs.ts'
+import { createRuns } from '../src/local-runs.ts'
+import type { LocalRuns } from '../src/runs.ts'
 import type { Row } from './row.ts'
 
 const burst = defineAgent({ name: 'burst' }, async (count: number, ctx) => {

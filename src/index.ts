@@ -31,18 +31,18 @@ export { type Event, type EventOf, type EventType, eventTypes, isTerminal, type 
 export type { Bounds } from './layers/bounded.ts'
 export type { Head, Log, Status } from './log.ts'
 export type { RunInfo } from './run-info.ts'
-export {
-  createRuns,
-  type Deps,
-  type FollowRunOptions,
-  type ListFilter,
-  type LocalRuns,
-  type Message,
-  type Page,
-  type Principal,
-  type Runs,
-  type RunsOptions,
-  type StartOptions,
-  type Target,
+export { createRuns } from './local-runs.ts'
+export type {
+  Deps,
+  FollowRunOptions,
+  ListFilter,
+  LocalRuns,
+  Message,
+  Page,
+  Principal,
+  Runs,
+  RunsOptions,
+  StartOptions,
+  Target,
 } from './runs.ts'
 export { emptyView, fold, foldBatch, type Part, textOf, usageOf, type View } from './state/fold.ts'

@@ -6,7 +6,7 @@ import { memory } from '../src/backends/memory.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
 import { webDeps } from '../src/client/deps.ts'
 import { realDeps } from '../src/deps.ts'
-import { createRuns } from '../src/runs.ts'
+import { createRuns } from '../src/local-runs.ts'
 import { eventsOf } from './suites/runs-agents.ts'
 
 for (const [name, open] of [

@@ -13,7 +13,7 @@ import { dashstreamDecoder, dashstreamEncoder } from '../src/formats/dashstream.
 import { decodeDashStream, encodeDashStream } from '../src/formats/dashstream-codec.ts'
 import { runsOf } from '../src/formats/format.ts'
 import { DashStreamMessageSchema } from '../src/gen/dashstream/v1/dashstream_pb.ts'
-import { createRuns } from '../src/runs.ts'
+import { createRuns } from '../src/local-runs.ts'
 
 /** Natural language in pieces of the size of a model's tokens. */
 const prose = readFileSync(new URL('../ARCHITECTURE.md', import.meta.url), 'utf8').match(/\s?\S{1,5}|\s/g) ?? []

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type Agent, defineAgent } from '../src/agent/define.ts'
 import { sqlite } from '../src/backends/sqlite.ts'
 import { createConversations } from '../src/conversations/conversations.ts'
-import { createRuns } from '../src/runs.ts'
+import { createRuns } from '../src/local-runs.ts'
 import { deps } from './suites/conversations.suite.ts'
 import { until } from './until.ts'
 

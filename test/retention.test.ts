@@ -6,7 +6,7 @@ import { memory } from '../src/backends/memory.ts'
 import { realDeps } from '../src/deps.ts'
 import { inboxKey, type Key, type Log, runKey, tenantFeed, threadFeed } from '../src/log.ts'
 import { heldMax } from '../src/retention.ts'
-import { createRuns } from '../src/runs.ts'
+import { createRuns } from '../src/local-runs.ts'
 import { eventsOf } from './suites/runs-agents.ts'
 import { turns } from './suites/log.suite.ts'
 

@@ -2,7 +2,8 @@
 // the way that leads to a server that can.
 import { RuncastError } from '../error.ts'
 import type { Log } from '../log.ts'
-import { createRuns, type Deps, type Principal, type Runs } from '../runs.ts'
+import { createRuns } from '../local-runs.ts'
+import type { Deps, Principal, Runs } from '../runs.ts'
 import type { SourceStatus } from './status.ts'
 
 /** A read-only Runs over something that others wrote. Disposing of it disposes of its log. */

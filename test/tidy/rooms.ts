@@ -85,6 +85,7 @@ export const rooms: readonly Room[] = [
       'src/retention.ts',
       'src/turn.ts',
       'src/runs.ts',
+      'src/local-runs.ts',
       'src/backends/memory.ts',
       'src/kafka/',
       'src/backends/sqlite.ts',
@@ -106,7 +107,7 @@ export const floors: readonly { readonly folders: readonly string[]; readonly fi
   {
     folders: ['src/state/', 'src/agent/'],
     files:
-      'run-info follow view-at persist retention mask-json redact output-limit replay exit feeds owner deps recovery starts runs',
+      'run-info follow view-at persist retention mask-json redact output-limit replay exit feeds runs owner deps recovery starts local-runs',
   },
   { folders: ['src/backends/memory.ts', 'src/layers/'], files: 'direct' },
   { folders: ['src/'], files: 'load-agents package web listen server serve-source sources http index' },
