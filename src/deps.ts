@@ -6,7 +6,7 @@ import type { Deps } from './runs.ts'
 /** Somebody waits for a sleep this short: a grace, a retry. A longer one is a deadline, and keeps no process alive. */
 export const awaitedMsMax = 10_000
 /** What a timer holds: a longer time is none at all to it. */
-const timerMsMax = 2 ** 31 - 1
+export const timerMsMax = 2 ** 31 - 1
 
 export const realDeps: Deps = {
   now: Date.now,
@@ -31,4 +31,21 @@ function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     if (ms > awaitedMsMax) timer.unref()
     signal?.addEventListener('abort', stop, { once: true })
   })
+}
+
+/**
+ * Waits for `done`, but no longer than this. In steps, for one long sleep would not keep the process alive, and it would end
+ * amid its runs.
+ */
+export async function atMost(msMax: number, done: Promise<unknown>, deps: Pick<Deps, 'sleep'>): Promise<void> {
+  const patience = new AbortController()
+  const over = async () => {
+    let left = msMax
+    do {
+      await deps.sleep(Math.min(left, awaitedMsMax), patience.signal)
+      left -= awaitedMsMax
+    } while (left > 0)
+  }
+  await Promise.race([done, over().catch(() => {})])
+  patience.abort()
 }

@@ -5,7 +5,7 @@ import { type Agent, type AgentFunction, defineAgent } from './agent/define.ts'
 import { checked } from './agent/schema.ts'
 import { memory } from './backends/memory.ts'
 import type { Batch, Types } from './batch.ts'
-import { realDeps } from './deps.ts'
+import { atMost, realDeps } from './deps.ts'
 import { RuncastError } from './error.ts'
 import type { Event, EventOf, Json } from './event.ts'
 import { type Deliver, follow, iterate } from './follow.ts'
@@ -81,11 +81,9 @@ export async function direct(options: DirectOptions): Promise<DirectStream> {
 }
 
 /** Gives the direct runs of a server that stops time to end, then interrupts them. */
-export async function settle(running: ReadonlySet<DirectStream>, graceMs: number, { sleep }: Deps): Promise<void> {
-  const patience = new AbortController()
+export async function settle(running: ReadonlySet<DirectStream>, graceMs: number, deps: Deps): Promise<void> {
   const ended = () => Promise.allSettled([...running].map(({ sealed }) => sealed))
-  await Promise.race([ended(), sleep(graceMs, patience.signal).catch(nothing)])
-  patience.abort()
+  await atMost(graceMs, ended(), deps)
   for (const run of running) run.interrupt()
   await ended()
 }

@@ -2,7 +2,7 @@
 // step may fail or stay unanswered, and may be asked for again; no run may be begun twice, and none may stay open for ever.
 import { type Agent, agentOf } from './agent/define.ts'
 import { checked } from './agent/schema.ts'
-import { awaitedMsMax } from './deps.ts'
+import { atMost } from './deps.ts'
 import { RuncastError } from './error.ts'
 import type { Json } from './event.ts'
 import { createFeeds, threadOf } from './feeds.ts'
@@ -306,22 +306,12 @@ export function createStarts(options: RunsOptions, interrupt: (run: string) => P
 
   /** Waits, but no longer than this, until nothing starts, runs, or is ended any more: an end may itself wait for a run. */
   async function settled(msMax: number): Promise<void> {
-    const patience = new AbortController()
     const all = async () => {
       while (starting.size + owners.size > 0) {
         await Promise.all([...starting.values(), ...[...owners.values()].map(({ done }) => done)])
       }
     }
-    // In steps, for one long sleep would not keep the process alive, and it would end amid its runs.
-    const wait = async () => {
-      let left = msMax
-      do {
-        await deps.sleep(Math.min(left, awaitedMsMax), patience.signal)
-        left -= awaitedMsMax
-      } while (left > 0)
-    }
-    await Promise.race([all(), wait().catch(nothing)])
-    patience.abort()
+    await atMost(msMax, all(), deps)
   }
 
   return {

@@ -2,6 +2,7 @@
 // them. It must never take a cut for an end: it comes back for ever, unless --max-wait says for how long.
 import type { RuncastError, Runs } from '../client/index.ts'
 import { showDuration } from '../config/duration.ts'
+import { timerMsMax } from '../deps.ts'
 import { typesOf } from './event-types.ts'
 import { type ExitCode, exitCodeOf, exitCodes } from './exit-codes.ts'
 import { createPrinter, type Printer } from './print-events.ts'
@@ -109,9 +110,6 @@ async function endedAs(runs: Runs, run: string, { end }: Printer): Promise<ExitC
   note(`the run ended before: ${status}`)
   return exitCodeOf(status)
 }
-
-/** What a timer holds, 24 days: a longer time is none at all to it. */
-const timerMsMax = 2 ** 31 - 1
 
 /** How long the server may be away; the time in which it is there does not count. */
 function createPatience(maxMs: number | undefined, lost: () => void) {

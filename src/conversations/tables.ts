@@ -7,8 +7,7 @@ import { type Migration, Migrator } from 'kysely/migration'
 import { RuncastError } from '../error.ts'
 import { isNamed, nodeSqlite } from './node-sqlite.ts'
 
-/** Where the store keeps its rows. */
-/** A file, `:memory:`, or '' for a file that has no name and goes with the process. */
+/** Where the store keeps its rows: a file, `:memory:`, or '' for a file that has no name and goes with the process. */
 export type DatabasePlace = { readonly sqlite: string } | { readonly postgres: string }
 
 /** Postgres gives a bigint as text; all of ours are safe integers. */

@@ -63,13 +63,11 @@ export type Follow = (opts: { signal: AbortSignal; opened: () => void }, deliver
 export interface Streams {
   readonly open: number
   /** Resolves when the response has begun: an idle reader holds nothing of its request's handling. */
-  serve(reply: FastifyReply, work: StreamWork, follow: Follow, headers?: Headers): Promise<FastifyReply>
+  serve(reply: FastifyReply, work: StreamWork, follow: Follow): Promise<FastifyReply>
   /** Lets every reader hear what was said, tells it to come back with its cursor, and closes. */
   drain(): Promise<void>
   stop(): void
 }
-
-type Headers = Readonly<Record<string, string>>
 
 interface Stream {
   readonly work: StreamWork
@@ -176,12 +174,7 @@ export function createStreams(options: StreamsOptions): Streams {
     return stream.pipe.drained()
   }
 
-  async function serve(
-    reply: FastifyReply,
-    work: StreamWork,
-    follow: Follow,
-    headers: Headers = {},
-  ): Promise<FastifyReply> {
+  async function serve(reply: FastifyReply, work: StreamWork, follow: Follow): Promise<FastifyReply> {
     if (streams.size + opening >= connectionsMax) {
       throw new RuncastError('overloaded', `the server has ${connectionsMax} open streams, its limit; try again later`)
     }
@@ -191,7 +184,7 @@ export function createStreams(options: StreamsOptions): Streams {
       stream.refuse = reject
       const opened = () => {
         reply.hijack()
-        begin(stream, { ...replyHeaders(reply), ...headersOf(work), ...headers, ...work.foreign?.headers })
+        begin(stream, { ...replyHeaders(reply), ...headersOf(work), ...work.foreign?.headers })
         resolve()
       }
       outlast(stream, follow({ signal: stream.leaving.signal, opened }, deliverTo(stream)))
@@ -245,20 +238,21 @@ export function createStreams(options: StreamsOptions): Streams {
     )
   }
 
-  const ended = (stream: Stream) => {
-    streams.delete(stream)
+  const leave = (stream: Stream) => {
     if (stream.refuse) opening--
+    else streams.delete(stream)
+  }
+
+  const ended = (stream: Stream) => {
+    leave(stream)
     if (stream.leaving.signal.aborted) return
     if (stream.foreign) stream.pipe.write(stream.foreign.ending)
     stream.pipe.end()
   }
 
   const failed = (stream: Stream, thrown: unknown) => {
-    streams.delete(stream)
-    if (stream.refuse) {
-      opening--
-      return stream.refuse(thrown)
-    }
+    leave(stream)
+    if (stream.refuse) return stream.refuse(thrown)
     const { work, pipe } = stream
     const error = RuncastError.from(thrown)
     if (error.code === 'cursor_gone' && !work.foreign) {
